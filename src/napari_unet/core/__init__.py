@@ -1,0 +1,1 @@
+"""NumPy floor: geometry, separation, scores. Knows no torch and no files."""

@@ -1,0 +1,1 @@
+"""Torch floor: the network, its receptive field, checkpoints, tiled prediction."""

@@ -1,0 +1,208 @@
+"""Settings: one frozen class each for the form, the argument, the flags and the recipe.
+
+A default is written once, here. Field descriptions are the tooltips and the help texts.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from napari_unet.errors import SettingsError
+
+FORMAT_VERSION = 1
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
+
+
+class Settings(BaseModel):
+    """A frozen group of settings that refuses names it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Validate `values`; raise `SettingsError` with one clear line otherwise."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or cls.__name__
+            raise SettingsError(
+                f"{cls.__name__}: {name} = {first.get('input')!r} is not accepted: "
+                f"{first['msg']}.",
+                "Correct this setting; --help and the documentation list the range.",
+            ) from None
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a validated copy with `changes`; only given fields count as set."""
+        return self.parse({**self.model_dump(exclude_unset=True), **changes})
+
+    def over(self, base: Self) -> Self:
+        """Return `base` with the fields that were set explicitly on `self`."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return self.parse({**base.model_dump(), **given})
+
+
+class Normalization(Settings):
+    """How intensities are brought to the range that the network was trained on.
+
+    ``(x - low) / (high - low)``, with `low` and `high` percentiles of the whole image.
+    """
+
+    low: Percentile = Field(1.0, description="Percentile that becomes 0.")
+    high: Percentile = Field(99.8, description="Percentile that becomes 1.")
+    joint_channels: bool = Field(
+        False, description="Measure all channels together instead of one by one."
+    )
+    joint_frames: bool = Field(
+        False, description="Measure all time frames together instead of one by one."
+    )
+    clip: bool = Field(False, description="Clip to 0..1 after scaling.")
+    invert: bool = Field(
+        False, description="Swap dark and bright: for dark cells on bright ground."
+    )
+
+
+class Tiling(Settings):
+    """How an image is cut into tiles for the network."""
+
+    tile: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (),
+        max_length=3,
+        description="Written pixels per spatial axis, rounded up to the divisor; one "
+        "number for all axes; empty: chosen from the memory budget.",
+    )
+    memory_budget: int = Field(
+        2 * 2**30,
+        ge=2**24,
+        description="Bytes that the network may use for one tile (a fixed number, "
+        "so that the same image gives the same tiles everywhere).",
+    )
+    border: Literal["network", "mirror"] = Field(
+        "network",
+        description="Beyond the image: what the network itself pads, or the image "
+        "mirrored by the halo.",
+    )
+
+    @field_validator("tile", mode="before")
+    @classmethod
+    def _one_number(cls, value: object) -> object:
+        return (value,) if isinstance(value, int) else value
+
+
+class Prediction(Settings):
+    """How the network is run."""
+
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Arithmetic of the network; float32 is the reference."
+    )
+    test_time_averaging: Literal["none", "flips", "rotations"] = Field(
+        "none",
+        description="Average over mirrored (and turned) copies: slower, a little "
+        "better.",
+    )
+    stored: Literal["uint16", "uint8"] = Field(
+        "uint16", description="Fixed-point type in which probabilities are kept."
+    )
+
+
+class Separation(Settings):
+    """How probabilities become one label per cell."""
+
+    seed_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = Field(
+        0.7,
+        description="A seed is where interior minus boundary (or the distance "
+        "channel) is above this.",
+    )
+    min_seed_size: int = Field(
+        12, ge=1, description="Seeds with fewer pixels are ignored."
+    )
+    mask_threshold: Fraction = Field(
+        0.5,
+        description="A cell pixel is where interior plus boundary (or the distance "
+        "channel) is above this.",
+    )
+    min_size: int = Field(
+        15, ge=0, description="Objects with fewer pixels are removed."
+    )
+    fill_holes: bool = Field(
+        True, description="Fill background that one object encloses."
+    )
+    keep_unseeded: bool = Field(
+        False,
+        description="Keep a connected region without a seed as one object, if it is "
+        "large enough.",
+    )
+    connectivity: int = Field(
+        1,
+        ge=1,
+        le=3,
+        description="Which pixels are neighbours: 1 faces, 2 also edges, 3 also "
+        "corners.",
+    )
+    link: Literal["", "T", "Z", "TZ", "ZT"] = Field(
+        "",
+        description="Axes along which objects of neighbouring slices or frames share "
+        "one label when they overlap.",
+    )
+    link_overlap: Fraction = Field(
+        0.25, description="Smallest IoU of two objects that are linked."
+    )
+
+
+class Architecture(Settings):
+    """Arguments of `napari_unet.nn.unet.UNet`."""
+
+    ndim: Literal[2, 3] = Field(2, description="Spatial dimensions.")
+    in_channels: int = Field(1, ge=1, le=4096, description="Image channels.")
+    out_channels: int = Field(3, ge=1, le=4096, description="Output channels.")
+    depth: int = Field(4, ge=1, le=8, description="Number of poolings.")
+    base_channels: int = Field(
+        32, ge=1, le=4096, description="Channels of the first stage; doubled at each."
+    )
+    padded: bool = Field(
+        True, description="Zero-padded convolutions; False: valid, as in 2015."
+    )
+    norm: Literal["none", "batch", "instance"] = Field(
+        "batch", description="Normalisation after each convolution."
+    )
+    upsampling: Literal["transposed", "bilinear", "nearest"] = Field(
+        "transposed", description="How the expansive path grows."
+    )
+    pooling: tuple[tuple[Annotated[int, Field(ge=1, le=4)], ...], ...] = Field(
+        (), description="Pooling per stage and axis; empty: 2 everywhere."
+    )
+    dropout: Fraction = Field(
+        0.0, description="Dropout at the end of the contracting path."
+    )
+
+
+class Recipe(Settings):
+    """All that must travel with the weights for the same answer elsewhere."""
+
+    format_version: int = FORMAT_VERSION
+    name: str = ""
+    description: str = ""
+    architecture: Architecture
+    channels: tuple[str, ...] = Field(
+        description="Meaning of the output channels: background, interior, boundary, "
+        "distance, or class names."
+    )
+    input_channels: tuple[str, ...] = ()
+    task: Literal["instances", "semantic"] = "instances"
+    activation: Literal["softmax", "sigmoid", "none"] = "softmax"
+    pixel_size: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        None, description="Micrometres per pixel and spatial axis, if known."
+    )
+    diameter: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Median object diameter in pixels, if known."
+    )
+    normalization: Normalization = Normalization()
+    separation: Separation = Separation()
+    training: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
+    licence: str = ""
+    versions: dict[str, str] = {}
