@@ -1,0 +1,345 @@
+"""Tiling: one global grid of tiles whose context makes their seams disappear.
+
+Along one axis, with halo h, in image coordinates::
+
+    canvas   |m m|. . . . . . . . . . . . . . . .|m m|   m: mirrored pixels
+    read             |h h|= = = = = =|h h|               what the network sees
+    write                |= = = = = =|                   what is kept of its output
+                         ^ origin: a multiple of the divisor
+
+The canvas is the image extended to a size that the network takes. A tile that reaches
+the end of the canvas ends there: a padded network then pads with zeros just where it
+does for the whole image. All tiles have one size; the last one is shifted inward by
+multiples of the divisor, and the earlier tile owns the pixels they share.
+
+Geometry only: nothing here touches pixels.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from napari_unet.errors import SettingsError
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class AxisGeometry:
+    """What one axis of a network asks of a tile.
+
+    Parameters
+    ----------
+    divisor
+        Strides multiply to this; tile origins are multiples of it.
+    halo
+        Context in pixels (left, right) on which an output pixel depends.
+    crop
+        Pixels (left, right) that valid convolutions cut off; (0, 0) when padded.
+    smallest
+        Smallest input size that the network takes; all others are this plus
+        multiples of the divisor.
+    """
+
+    divisor: int
+    halo: Span
+    crop: Span
+    smallest: int
+
+    @property
+    def padded(self) -> bool:
+        """Whether the output is as large as the input."""
+        return self.crop == (0, 0)
+
+    def input_size(self, written: int) -> int:
+        """Return the smallest input size whose output covers `written` pixels."""
+        wanted = max(written + sum(self.crop), self.smallest)
+        steps = math.ceil((wanted - self.smallest) / self.divisor)
+        return self.smallest + steps * self.divisor
+
+    def output_size(self, written: int) -> int:
+        """Return the smallest output size that covers `written` pixels."""
+        return self.input_size(written) - sum(self.crop)
+
+    def margin(self, border: str) -> Span:
+        """Return the mirrored margin (left, right) that the whole image gets."""
+        if not self.padded:
+            return self.crop
+        if border == "network":
+            return (0, 0)
+        return self.aligned_halo
+
+    @property
+    def aligned_halo(self) -> Span:
+        """The halo, rounded up to the divisor."""
+        left, right = (round_up(side, self.divisor) for side in self.halo)
+        return left, right
+
+    @property
+    def context(self) -> Span:
+        """Pixels (left, right) that a tile reads beyond what it writes."""
+        return self.aligned_halo if self.padded else self.crop
+
+
+Geometry = tuple[AxisGeometry, ...]
+
+
+@dataclass(frozen=True)
+class AxisTile:
+    """One tile along one axis: where it reads, what it keeps, where that lands."""
+
+    read: Span
+    crop: Span
+    write: Span
+
+
+@dataclass(frozen=True, repr=False)
+class Tile:
+    """A tile: three boxes.
+
+    Parameters
+    ----------
+    index
+        Position in the grid's order.
+    read
+        Spans in image coordinates; below 0 or beyond the image is mirrored.
+    crop
+        Slices into the network's output for `read`.
+    write
+        Slices into the image where that output lands; tiles' writes partition it.
+    """
+
+    index: int
+    read: tuple[Span, ...]
+    crop: tuple[slice, ...]
+    write: tuple[slice, ...]
+
+    @property
+    def n_read(self) -> int:
+        """Pixels read."""
+        return math.prod(stop - start for start, stop in self.read)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape written."""
+        return tuple(part.stop - part.start for part in self.write)
+
+    def __repr__(self) -> str:
+        """Draw each axis: - read, = written."""
+        lines = [f"Tile {self.index}"]
+        for (start, stop), write in zip(self.read, self.write, strict=True):
+            unit = max(1, (stop - start) // 48)
+            left, right = (write.start - start) // unit, (stop - write.stop) // unit
+            middle = max(1, (write.stop - write.start) // unit)
+            bar = "-" * left + "=" * middle + "-" * right
+            lines.append(f"  {start:>6} |{bar}| {stop}   writes {write.start}:{write.stop}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All tiles of one image shape, and the reference they must agree with.
+
+    Parameters
+    ----------
+    shape
+        Spatial shape of the image.
+    tile
+        Written pixels per axis of a full tile.
+    canvas
+        Spans of the whole image as the network would see it untiled.
+    tiles
+        In raster order of their origins.
+    """
+
+    shape: tuple[int, ...]
+    tile: tuple[int, ...]
+    canvas: tuple[Span, ...]
+    tiles: tuple[Tile, ...]
+
+    @property
+    def overhead(self) -> float:
+        """Pixels that the tiles read, divided by those of the untiled canvas."""
+        whole = math.prod(stop - start for start, stop in self.canvas)
+        return sum(tile.n_read for tile in self.tiles) / whole
+
+
+def round_up(value: int, step: int) -> int:
+    """Return the smallest multiple of `step` that is not below `value`."""
+    return -(-value // step) * step
+
+
+def canvas_span(n: int, axis: AxisGeometry, border: str) -> Span:
+    """Return the span that the untiled reference sees along one axis.
+
+    Parameters
+    ----------
+    n
+        Image pixels along the axis.
+    axis
+        The network's geometry along it.
+    border
+        ``"network"`` or ``"mirror"``.
+    """
+    if not axis.padded:
+        return -axis.crop[0], axis.input_size(n) - axis.crop[0]
+    left, right = axis.margin(border)
+    return -left, axis.input_size(left + n + right) - left
+
+
+def split_axis(n: int, tile: int, axis: AxisGeometry, border: str) -> list[AxisTile]:
+    """Cut one axis into tiles.
+
+    Parameters
+    ----------
+    n
+        Image pixels along the axis.
+    tile
+        Written pixels; rounded up to the divisor.
+    axis
+        The network's geometry along it.
+    border
+        ``"network"`` or ``"mirror"``.
+    """
+    low, high = canvas_span(n, axis, border)
+    step = round_up(tile, axis.divisor)
+    size = axis.output_size(step)
+    whole = axis.output_size(n)
+    if size >= whole:
+        starts, size = [0], whole
+    else:
+        last = whole - size
+        starts = [*range(0, last, step), last]
+    left, right = axis.context
+    pieces, done = [], 0
+    for start in starts:
+        stop = min(start + size, n)
+        if stop <= done:
+            continue
+        read = max(low, start - left), min(high, start + size + right)
+        shift = start - (read[0] if axis.padded else start)
+        crop = shift + done - start, shift + stop - start
+        pieces.append(AxisTile(read, crop, (done, stop)))
+        done = stop
+    return pieces
+
+
+def make_grid(
+    shape: tuple[int, ...],
+    tile: tuple[int, ...],
+    geometry: Geometry,
+    *,
+    border: str = "network",
+) -> Grid:
+    """Cut an image into tiles: `split_axis` for each axis, multiplied.
+
+    Parameters
+    ----------
+    shape
+        Spatial shape of the image.
+    tile
+        Written pixels per axis.
+    geometry
+        The network's geometry, per axis.
+    border
+        ``"network"`` or ``"mirror"``.
+    """
+    axes = list(zip(shape, tile, geometry, strict=True))
+    pieces = [split_axis(n, size, axis, border) for n, size, axis in axes]
+    tiles = tuple(
+        Tile(
+            index,
+            tuple(piece.read for piece in combination),
+            tuple(slice(*piece.crop) for piece in combination),
+            tuple(slice(*piece.write) for piece in combination),
+        )
+        for index, combination in enumerate(itertools.product(*pieces))
+    )
+    canvas = tuple(canvas_span(n, axis, border) for n, _, axis in axes)
+    rounded = tuple(round_up(size, axis.divisor) for _, size, axis in axes)
+    return Grid(tuple(shape), rounded, canvas, tiles)
+
+
+def choose_tile(
+    shape: tuple[int, ...],
+    geometry: Geometry,
+    *,
+    bytes_per_pixel: float,
+    memory_budget: int,
+) -> tuple[int, ...]:
+    """Choose a tile that fits the budget: the longest axis is halved, thirded, ...
+
+    A function of its arguments alone, so that the same image is cut alike everywhere.
+
+    Parameters
+    ----------
+    shape
+        Spatial shape of the image.
+    geometry
+        The network's geometry, per axis.
+    bytes_per_pixel
+        Bytes that the network needs for each pixel read.
+    memory_budget
+        Bytes.
+
+    Raises
+    ------
+    SettingsError
+        If even the smallest tile does not fit.
+    """
+    n_most = memory_budget / bytes_per_pixel
+    parts = [1] * len(shape)
+    while True:
+        tile = tuple(
+            min(
+                round_up(math.ceil(n / part), axis.divisor),
+                round_up(n, axis.divisor),
+            )
+            for n, part, axis in zip(shape, parts, geometry, strict=True)
+        )
+        if _largest_read(shape, tile, geometry) <= n_most:
+            return tile
+        splittable = [
+            index
+            for index, axis in enumerate(geometry)
+            if tile[index] > axis.divisor
+        ]
+        if not splittable:
+            needed = math.ceil(_largest_read(shape, tile, geometry) * bytes_per_pixel)
+            raise SettingsError(
+                f"The smallest tile needs {needed / 2**20:.0f} MiB, more than the "
+                f"memory budget of {memory_budget / 2**20:.0f} MiB.",
+                "Raise the memory budget, or choose a smaller model.",
+            )
+        parts[max(splittable, key=lambda index: tile[index])] += 1
+
+
+def _largest_read(
+    shape: tuple[int, ...], tile: tuple[int, ...], geometry: Geometry
+) -> int:
+    sizes = []
+    for n, size, axis in zip(shape, tile, geometry, strict=True):
+        whole = axis.input_size(n)
+        inside = axis.output_size(size) + sum(axis.context)
+        sizes.append(min(whole, inside))
+    return math.prod(sizes)
+
+
+def uniform_tile(tile: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """Return `tile` for `ndim` axes; one number stands for all of them.
+
+    Raises
+    ------
+    SettingsError
+        If the number of entries is neither 1 nor `ndim`.
+    """
+    if len(tile) == 1:
+        return tile * ndim
+    if len(tile) != ndim:
+        raise SettingsError(
+            f"The tile {tile} has {len(tile)} entries, but the model is {ndim}-D.",
+            f"Give one number, or {ndim} of them.",
+        )
+    return tile

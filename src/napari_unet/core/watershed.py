@@ -1,0 +1,309 @@
+"""Seeded watershed with a total order, so that labels never depend on how work is cut.
+
+Common watersheds break ties by the order in which pixels happened to enter a queue.
+Here every pixel has a fixed key, and the labels are a minimum spanning forest: unique,
+whatever the order of work. See `flood` for the definition.
+
+How it is found (Boruvka's algorithm): the lightest edge of every pixel belongs to the
+forest, so each pixel first descends to its neighbour with the smallest key, without
+any sorting. What ends at a local minimum instead of a seed is joined to a neighbouring
+basin over its lightest outer edge, until a label reaches it. Mask components are
+independent and are flooded one after the other in their bounding boxes; a component
+with one label needs no flooding.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from napari_unet.core.basins import Scratch, fill_basins
+from napari_unet.core.components import (
+    Runs,
+    as_rows,
+    as_volume,
+    check_connectivity,
+    compiled,
+    find_runs,
+    paint,
+)
+from napari_unet.core.seed_distance import (
+    DISTANCE_BITS,
+    DISTANCE_MASK,
+    MAX_LENGTH,
+    SEED_BIT,
+    SPARSE,
+    Box,
+    address,
+    steps,
+    subtract_distances,
+)
+from napari_unet.errors import AxesError, SettingsError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SEVERAL = -1
+
+
+class _Picture(NamedTuple):
+    """Heights and seeds as (rows, pixels), and the lines of a plane."""
+
+    height: NDArray[Any]
+    seeds: NDArray[np.int32]
+    lines: int
+
+
+class _Plan(NamedTuple):
+    """Components with several labels: their runs, one component after the other.
+
+    `first` gives the first run of each, `boxes` (n, 6) its first plane, line and
+    column and their numbers, `fills_box` how its distances are measured.
+    """
+
+    runs: Runs
+    first: NDArray[np.int64]
+    boxes: NDArray[np.int64]
+    fills_box: NDArray[np.bool_]
+
+
+def flood(
+    height: NDArray[Any],
+    seeds: NDArray[np.int32],
+    mask: NDArray[np.bool_],
+    *,
+    connectivity: int = 1,
+) -> NDArray[np.int32]:
+    """Grow `seeds` over `mask`, along the lowest `height` first.
+
+    The labels are those of a minimum spanning forest. The key of a pixel is (its
+    height, its squared Euclidean distance to the nearest seed pixel of its own mask
+    component, its raster index); seeds come before all other pixels, among themselves
+    by height and raster index. An edge joins two neighbouring mask pixels and weighs
+    (larger key, smaller key); no two edges weigh the same. Of all forests that connect
+    every mask pixel to a seed, the pixels of one seed label being one root, there is
+    exactly one of least weight. In other words: pixels are taken in ascending order of
+    their key; each joins the labelled basin of its smallest neighbour already taken,
+    as do all unlabelled basins that it touches; two labels never unite.
+
+    So plateaus are shared by distance, nothing depends on the order of work, and
+    flooding each component in any crop that contains it gives the same labels.
+
+    Parameters
+    ----------
+    height
+        uint8 or uint16, one to three axes. Every axis is at most 1,000,000 long.
+    seeds
+        Labels of the seeds, same shape; values below 1 are no seed, and seeds outside
+        the mask are ignored.
+    mask
+        Pixels that may be labelled, boolean, same shape.
+    connectivity
+        1: pixels that share a face are neighbours; 2: also an edge; 3: also a corner.
+        More than there are axes means all neighbours. It also says what a mask
+        component is.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32 labels, 0 outside the mask and in components without a seed.
+
+    Raises
+    ------
+    AxesError
+        Shapes differ, or there are more than three axes, or an axis is too long.
+    SettingsError
+        Heights are not uint8 or uint16, or `connectivity` is below 1.
+    """
+    _check(height, seeds, mask)
+    connectivity = check_connectivity(connectivity)
+    labels = np.zeros(mask.shape, np.int32)
+    runs = find_runs(np.asarray(mask, bool), connectivity=connectivity)
+    if not runs.count:
+        return labels
+    lines = as_volume(height).shape[1]
+    seeds = np.asarray(seeds, np.int32)
+    picture = _Picture(as_rows(height), as_rows(seeds), lines)
+    only = _only_label(picture.seeds, runs, runs.count)
+    paint(labels, runs, np.maximum(only, 0))
+    if (only == _SEVERAL).any():
+        plan = _plan(runs, only == _SEVERAL, lines)
+        directions = _directions(as_volume(height).shape, connectivity)
+        scratch = _make_scratch(plan, lines)
+        _flood_components(picture, plan, directions, scratch, as_rows(labels))
+    return labels
+
+
+def _check(height: NDArray[Any], seeds: NDArray[Any], mask: NDArray[Any]) -> None:
+    if not height.shape == seeds.shape == mask.shape:
+        raise AxesError(
+            f"Heights {height.shape}, seeds {seeds.shape} and mask {mask.shape} differ "
+            "in shape.",
+            "Pass three arrays of the same picture.",
+        )
+    if max(height.shape, default=0) > MAX_LENGTH:
+        raise AxesError(
+            f"An axis of {max(height.shape)} pixels is too long to flood in one piece.",
+            "Flood each connected component of the mask by itself.",
+        )
+    if height.dtype not in (np.uint8, np.uint16):
+        raise SettingsError(
+            f"The watershed needs stored heights, not {height.dtype}.",
+            "Convert probabilities to uint8 or uint16 first.",
+        )
+
+
+def _directions(shape: tuple[int, ...], connectivity: int) -> NDArray[np.int64]:
+    """Return (n, 3) steps to the neighbours, in raster order."""
+    reach = [min(n, 2) - 1 for n in shape]
+    grid = np.stack(np.meshgrid(*(range(-r, r + 1) for r in reach), indexing="ij"), -1)
+    grid = grid.reshape(-1, 3).astype(np.int64)
+    distance = np.abs(grid).sum(1)
+    return grid[(distance > 0) & (distance <= connectivity)]
+
+
+@compiled
+def _only_label(
+    seeds: NDArray[np.int32], runs: Runs, count: int
+) -> NDArray[np.int32]:
+    """Return the one label in each component, 0 for none, -1 for several."""
+    only = np.zeros(count, np.int32)
+    for i in range(runs.row.size):
+        c = runs.component[i]
+        for seed in seeds[runs.row[i], runs.start[i] : runs.stop[i]]:
+            if seed > 0 and seed != only[c]:
+                only[c] = seed if only[c] == 0 else _SEVERAL
+    return only
+
+
+@compiled
+def _runs_by_component(
+    runs: Runs, wanted: NDArray[np.bool_]
+) -> tuple[Runs, NDArray[np.int64]]:
+    """Return the runs of the wanted components, grouped, and the start of each group."""
+    number = np.cumsum(wanted) - 1
+    n = number[-1] + 1
+    first = np.zeros(n + 1, np.int64)
+    for c in runs.component:
+        if wanted[c]:
+            first[number[c] + 1] += 1
+    first = np.cumsum(first)
+    place = first[:-1].copy()
+    row = np.empty(first[-1], np.int32)
+    start, stop, component = np.empty_like(row), np.empty_like(row), np.empty_like(row)
+    for i in range(runs.row.size):
+        if wanted[runs.component[i]]:
+            c = number[runs.component[i]]
+            j = place[c]
+            row[j], start[j], stop[j] = runs.row[i], runs.start[i], runs.stop[i]
+            component[j] = c
+            place[c] += 1
+    return Runs(row, start, stop, component, runs.offset), first
+
+
+@compiled
+def _bounding_boxes(
+    runs: Runs, first: NDArray[np.int64], lines: int
+) -> NDArray[np.int64]:
+    """Return (n, 6): first plane, line and column, then their numbers."""
+    boxes = np.empty((first.size - 1, 6), np.int64)
+    for c in range(boxes.shape[0]):
+        group = slice(first[c], first[c + 1])
+        row, line = runs.row[group], runs.row[group] % lines
+        boxes[c, 0], boxes[c, 3] = row[0] // lines, row[-1] // lines
+        boxes[c, 1], boxes[c, 4] = line.min(), line.max()
+        boxes[c, 2], boxes[c, 5] = runs.start[group].min(), runs.stop[group].max() - 1
+    boxes[:, 3:] += 1 - boxes[:, :3]
+    return boxes
+
+
+@compiled
+def _fills_box(runs: Runs, first: NDArray[np.int64], boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell for which components distances are measured in all of the bounding box."""
+    fills = np.empty(first.size - 1, np.bool_)
+    for c in range(fills.size):
+        pixels = 0
+        for i in range(first[c], first[c + 1]):
+            pixels += runs.stop[i] - runs.start[i]
+        fills[c] = boxes[c, 3] * boxes[c, 4] * boxes[c, 5] <= SPARSE * pixels
+    return fills
+
+
+def _plan(runs: Runs, wanted: NDArray[np.bool_], lines: int) -> _Plan:
+    grouped, first = _runs_by_component(runs, wanted)
+    boxes = _bounding_boxes(grouped, first, lines)
+    return _Plan(grouped, first, boxes, _fills_box(grouped, first, boxes))
+
+
+def _make_scratch(plan: _Plan, lines: int) -> Scratch:
+    """Return scratch that is large enough for every component, filled with 0."""
+    sizes = plan.boxes[:, 3:]
+    padded = (sizes + (2, 2 * (lines > 1), 2)).prod(1).max()
+    dense = sizes[plan.fills_box]
+    diagonal = (dense**2).sum(1).max(initial=0)
+    dtype = np.int32 if diagonal < 2**30 else np.int64
+    return Scratch(
+        np.zeros(padded, np.int64),
+        np.zeros(padded, np.int32),
+        np.empty(padded, np.int8),
+        np.empty(dense.prod(1).max(initial=0), dtype),
+    )
+
+
+@compiled
+def _prepare(picture: _Picture, runs: Runs, box: Box, scratch: Scratch) -> None:
+    """Write heights and seeds of one component to the scratch."""
+    for i in range(runs.row.size):
+        row = runs.row[i]
+        at = address(box, row, 0)
+        for x in range(runs.start[i], runs.stop[i]):
+            low = 0xFFFF - np.int64(picture.height[row, x])
+            scratch.priority[at + x] = low << DISTANCE_BITS | DISTANCE_MASK
+            if picture.seeds[row, x] > 0:
+                scratch.priority[at + x] |= SEED_BIT
+                scratch.basin[at + x] = picture.seeds[row, x]
+
+
+@compiled
+def _finish(
+    runs: Runs, box: Box, scratch: Scratch, labels: NDArray[np.int32]
+) -> None:
+    """Write the labels of one component, and clear the scratch."""
+    for i in range(runs.row.size):
+        at = address(box, runs.row[i], 0)
+        for x in range(runs.start[i], runs.stop[i]):
+            labels[runs.row[i], x] = scratch.basin[at + x]
+            scratch.priority[at + x] = 0
+            scratch.basin[at + x] = 0
+
+
+@compiled
+def _flood_components(
+    picture: _Picture,
+    plan: _Plan,
+    directions: NDArray[np.int64],
+    scratch: Scratch,
+    labels: NDArray[np.int32],
+) -> None:
+    for c in range(plan.first.size - 1):
+        group = slice(plan.first[c], plan.first[c + 1])
+        runs = Runs(
+            plan.runs.row[group],
+            plan.runs.start[group],
+            plan.runs.stop[group],
+            plan.runs.component[group],
+            plan.runs.offset,
+        )
+        b = plan.boxes[c]
+        margin = 1 if picture.lines > 1 else 0
+        box = Box((b[0], b[1], b[2]), (b[3], b[4], b[5]), picture.lines, margin)
+        _prepare(picture, runs, box, scratch)
+        field = scratch.field if plan.fills_box[c] else scratch.field[:0]
+        subtract_distances(scratch.priority, runs, box, field)
+        plane_step, line_step = steps(box)
+        offsets = (
+            directions[:, 0] * plane_step + directions[:, 1] * line_step + directions[:, 2]
+        )
+        fill_basins(scratch, runs, box, offsets)
+        _finish(runs, box, scratch, labels)
