@@ -5,3 +5,76 @@ neither torch nor napari nor numba.
 """
 
 from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_unet.core.border_weights import border_weights
+    from napari_unet.core.metrics import evaluate
+    from napari_unet.errors import UNetError
+    from napari_unet.nn.checkpoint import Model, load_model, save_model
+    from napari_unet.nn.unet import UNet
+    from napari_unet.pipeline import Segmentation, iter_segment, segment, separate
+    from napari_unet.settings import (
+        Architecture,
+        Normalization,
+        Prediction,
+        Recipe,
+        Separation,
+        Tiling,
+    )
+
+_HOME = {
+    "Architecture": "settings",
+    "Model": "nn.checkpoint",
+    "Normalization": "settings",
+    "Prediction": "settings",
+    "Recipe": "settings",
+    "Segmentation": "pipeline",
+    "Separation": "settings",
+    "Tiling": "settings",
+    "UNet": "nn.unet",
+    "UNetError": "errors",
+    "border_weights": "core.border_weights",
+    "evaluate": "core.metrics",
+    "iter_segment": "pipeline",
+    "load_model": "nn.checkpoint",
+    "save_model": "nn.checkpoint",
+    "segment": "pipeline",
+    "separate": "pipeline",
+}
+
+__all__ = [
+    "Architecture",
+    "Model",
+    "Normalization",
+    "Prediction",
+    "Recipe",
+    "Segmentation",
+    "Separation",
+    "Tiling",
+    "UNet",
+    "UNetError",
+    "border_weights",
+    "evaluate",
+    "iter_segment",
+    "load_model",
+    "save_model",
+    "segment",
+    "separate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version(
+            "napari-unet-cells"
+        )
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
@@ -89,6 +90,10 @@ def test_most_pairs_and_greatest_sum_differ():
     weights = np.array([0.9, 0.3, 0.3])
     assert assign(rows, cols, weights).tolist() == [0]
     assert assign(rows, cols, weights, most_pairs=True).tolist() == [1, 2]
+    rows, cols = np.array([0, 1, 0, 1, 2]), np.array([0, 1, 1, 2, 0])
+    weights = np.array([1.0, 1.0, 0.01, 0.01, 0.01])
+    assert assign(rows, cols, weights).tolist() == [0, 1]
+    assert assign(rows, cols, weights, most_pairs=True).tolist() == [2, 3, 4]
 
 
 @pytest.mark.parametrize("most_pairs", [False, True])
@@ -102,8 +107,9 @@ def test_ties_go_to_the_lower_ids(most_pairs):
     assert chosen((0, 0), (0, 1)) == [(0, 0)]
     assert chosen((3, 2), (5, 2)) == [(3, 2)]
     assert chosen((0, 0), (0, 1), (1, 0), (1, 1)) == [(0, 0), (1, 1)]
-    square = [(row, col) for row in range(9) for col in range(9)]
-    assert chosen(*square) == [(at, at) for at in range(9)]
+    for n_rows, n_cols in product(range(1, 7), repeat=2):
+        every = list(product(range(n_rows), range(n_cols)))
+        assert chosen(*every) == [(at, at) for at in range(min(n_rows, n_cols))]
 
 
 def test_nothing_to_assign():

@@ -157,8 +157,8 @@ def test_kinds_follow_the_definitions(pair):
     labels, truth = pair
     scores = evaluate(labels, truth)
     names = {
-        "truth": dict(divided="split", shared="merged", alone="missed"),
-        "prediction": dict(divided="merged", shared="split", alone="false"),
+        "truth": {"divided": "split", "shared": "merged", "alone": "missed"},
+        "prediction": {"divided": "merged", "shared": "split", "alone": "false"},
     }
     for row in scores.objects:
         own, other = (truth, labels) if row.side == "truth" else (labels, truth)

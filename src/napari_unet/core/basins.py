@@ -48,9 +48,11 @@ def fill_basins(
     offsets
         Where the buffer holds the neighbours of a pixel, relative to it.
     """
-    n_basins, open_pixels = _descend(scratch, runs, box, offsets)
+    _point_down(scratch, runs, box, offsets)
+    n_basins, n = _descend(scratch, runs, box, offsets)
     if n_basins:
-        _join_basins(scratch, n_basins, open_pixels, offsets)
+        pixels = _unlabelled_pixels(scratch.basin, runs, box, n)
+        _join_basins(scratch, n_basins, pixels, offsets)
 
 
 @compiled
@@ -92,46 +94,47 @@ def _point_down(
 
 
 @compiled
-def _append(pixels: NDArray[np.int64], n: int, p: int) -> NDArray[np.int64]:
-    """Return `pixels` with ``pixels[n] = p``, enlarged if needed."""
-    if n == pixels.size:
-        larger = np.empty(2 * n, np.int64)
-        larger[:n] = pixels
-        pixels = larger
-    pixels[n] = p
-    return pixels
-
-
-@compiled
 def _descend(
     scratch: Scratch, runs: Runs, box: Box, offsets: NDArray[np.int64]
-) -> tuple[int, NDArray[np.int64]]:
-    """Give each pixel the basin of its earliest neighbour.
+) -> tuple[int, int]:
+    """Follow the directions from each pixel to a basin, and mark the way.
 
-    Returns the number of basins without a label, and their pixels.
+    Returns the number of basins without a label, and of their pixels.
     """
-    _point_down(scratch, runs, box, offsets)
-    basin = scratch.basin
-    path, unlabelled = np.empty(256, np.int64), np.empty(256, np.int64)
+    basin, down = scratch.basin, scratch.down
     count = n_unlabelled = 0
     for i in range(runs.row.size):
         at = address(box, runs.row[i], 0)
         for pixel in range(at + runs.start[i], at + runs.stop[i]):
-            p, n = pixel, 0
+            p = pixel
+            while basin[p] == 0 and down[p] < offsets.size:
+                p += offsets[down[p]]
+            if basin[p] == 0:
+                count += 1
+                basin[p] = -count
+            found = basin[p]
+            p = pixel
             while basin[p] == 0:
-                path = _append(path, n, p)
-                n += 1
-                if scratch.down[p] == offsets.size:
-                    count += 1
-                    basin[p] = -count
-                else:
-                    p += offsets[scratch.down[p]]
-            for k in range(n):
-                basin[path[k]] = basin[p]
+                basin[p] = found
+                p += offsets[down[p]]
+            n_unlabelled += found < 0
+    return count, n_unlabelled
+
+
+@compiled
+def _unlabelled_pixels(
+    basin: NDArray[np.int32], runs: Runs, box: Box, n: int
+) -> NDArray[np.int64]:
+    """Return the addresses of the `n` pixels of basins without a label."""
+    pixels = np.empty(n, np.int64)
+    n = 0
+    for i in range(runs.row.size):
+        at = address(box, runs.row[i], 0)
+        for p in range(at + runs.start[i], at + runs.stop[i]):
             if basin[p] < 0:
-                unlabelled = _append(unlabelled, n_unlabelled, pixel)
-                n_unlabelled += 1
-    return count, unlabelled[:n_unlabelled]
+                pixels[n] = p
+                n += 1
+    return pixels
 
 
 @compiled
@@ -143,11 +146,7 @@ def _is_earlier(priority: NDArray[np.int64], p: int, q: int) -> bool:
 def _is_lighter(
     priority: NDArray[np.int64], edge: tuple[int, int], other: tuple[int, int]
 ) -> bool:
-    """Compare edges by their later pixel, then by their earlier pixel."""
-    if not _is_earlier(priority, edge[0], edge[1]):
-        edge = (edge[1], edge[0])
-    if not _is_earlier(priority, other[0], other[1]):
-        other = (other[1], other[0])
+    """Compare edges (earlier, later pixel) by the later pixel, then by the earlier."""
     if edge[1] != other[1]:
         return _is_earlier(priority, edge[1], other[1])
     return _is_earlier(priority, edge[0], other[0])
@@ -156,8 +155,8 @@ def _is_lighter(
 class _Forest(NamedTuple):
     """Basins that ended without a label, counted from 1, and how they are joined.
 
-    `parent` is a union-find, `label` (of roots) is 0 until one is reached, `edges`
-    (of roots) holds the inner and the outer pixel of the lightest outer edge, or -1.
+    `parent` is a union-find, `label` is 0 until one is reached, `edges` holds the
+    earlier and the later pixel of the lightest outer edge found, or -1.
     """
 
     parent: NDArray[np.int32]
@@ -166,9 +165,25 @@ class _Forest(NamedTuple):
 
 
 @compiled
+def _earliest_beyond(scratch: Scratch, p: int, offsets: NDArray[np.int64]) -> int:
+    """Return the earliest neighbour of `p` in another basin, or `p` if there is none.
+
+    The edge to it is the lightest outer edge at `p`: an earlier pixel beyond makes
+    both members of the weight smaller.
+    """
+    own, best, most = scratch.basin[p], p, np.int64(0)
+    for offset in offsets:
+        q = p + offset
+        value = scratch.priority[q] if scratch.basin[q] != own else np.int64(0)
+        best = q if value > most else best
+        most = max(value, most)
+    return best
+
+
+@compiled
 def _find_edges(
     scratch: Scratch,
-    forest: _Forest,
+    edges: NDArray[np.int64],
     pixels: NDArray[np.int64],
     offsets: NDArray[np.int64],
 ) -> int:
@@ -176,47 +191,57 @@ def _find_edges(
 
     Returns the number of `pixels` that may have one later; they move to the front.
     """
-    priority, basin = scratch.priority, scratch.basin
-    parent, edges = forest.parent, forest.edges
+    edges[:] = -1
     n = 0
     for p in pixels:
-        root = find_root(parent, -basin[p])
-        if forest.label[root]:
+        b = -scratch.basin[p]
+        q = _earliest_beyond(scratch, p, offsets)
+        if b < 0 or q == p:
             continue
-        is_outer = False
-        for offset in offsets:
-            q = p + offset
-            if priority[q] == 0 or (
-                basin[q] < 0 and find_root(parent, -basin[q]) == root
-            ):
-                continue
-            is_outer = True
-            best = (edges[root, 0], edges[root, 1])
-            if best[0] < 0 or _is_lighter(priority, (p, q), best):
-                edges[root, 0], edges[root, 1] = p, q
-        if is_outer:
-            pixels[n] = p
-            n += 1
+        pixels[n] = p
+        n += 1
+        edge = (q, p) if _is_earlier(scratch.priority, q, p) else (p, q)
+        best = (edges[b, 0], edges[b, 1])
+        if best[0] < 0 or _is_lighter(scratch.priority, edge, best):
+            edges[b, 0], edges[b, 1] = edge
     return n
 
 
 @compiled
-def _join_over_edges(basin: NDArray[np.int32], forest: _Forest) -> None:
-    """Join each basin that has an edge to the basin beyond it.
+def _unite(basin: NDArray[np.int32], forest: _Forest, p: int, q: int) -> None:
+    """Join the basins of two pixels, of which at most one has a label."""
+    a, b = basin[p], basin[q]
+    if a > 0:
+        a, b = b, a
+    root = find_root(forest.parent, -a)
+    if b > 0:
+        forest.label[root] = b
+    else:
+        other = find_root(forest.parent, -b)
+        forest.parent[other] = root
+        forest.label[root] = max(forest.label[root], forest.label[other])
 
-    Edges have no ties, so the basins form trees, each with at most one label: two
-    labels never meet.
+
+@compiled
+def _rename(
+    basin: NDArray[np.int32], forest: _Forest, pixels: NDArray[np.int64]
+) -> int:
+    """Give `pixels` the label or the number of what their basin has become.
+
+    Returns the number of pixels still without a label; they move to the front.
     """
     for b in range(1, forest.parent.size):
-        if forest.edges[b, 0] < 0:
-            continue
-        root, beyond = find_root(forest.parent, b), basin[forest.edges[b, 1]]
-        if beyond > 0:
-            forest.label[root] = beyond
-        else:
-            other = find_root(forest.parent, -beyond)
-            forest.parent[other] = root
-            forest.label[root] = max(forest.label[root], forest.label[other])
+        forest.parent[b] = find_root(forest.parent, b)
+        forest.label[b] = forest.label[forest.parent[b]]
+    n = 0
+    for p in pixels:
+        b = -basin[p]
+        basin[p] = forest.label[b]
+        if not basin[p]:
+            basin[p] = -forest.parent[b]
+            pixels[n] = p
+            n += 1
+    return n
 
 
 @compiled
@@ -226,17 +251,20 @@ def _join_basins(
     pixels: NDArray[np.int64],
     offsets: NDArray[np.int64],
 ) -> None:
-    """Join basins over their lightest outer edges until each one has a label."""
+    """Join basins over their lightest outer edges until each one has a label.
+
+    Edges have no ties, so the basins joined in a round form trees, each with at most
+    one label: two labels never meet.
+    """
     forest = _Forest(
         np.arange(n_basins + 1).astype(np.int32),
         np.zeros(n_basins + 1, np.int32),
         np.empty((n_basins + 1, 2), np.int64),
     )
-    active = pixels.copy()
-    while active.size:
-        forest.edges[:] = -1
-        active = active[: _find_edges(scratch, forest, active, offsets)]
-        _join_over_edges(scratch.basin, forest)
-    for p in pixels:
-        root = find_root(forest.parent, -scratch.basin[p])
-        scratch.basin[p] = forest.label[root]
+    edges, rim = forest.edges, pixels.copy()
+    while pixels.size:
+        rim = rim[: _find_edges(scratch, edges, rim, offsets)]
+        for b in range(1, n_basins + 1):
+            if edges[b, 0] >= 0:
+                _unite(scratch.basin, forest, edges[b, 0], edges[b, 1])
+        pixels = pixels[: _rename(scratch.basin, forest, pixels)]

@@ -152,6 +152,8 @@ def falk_weights(
     1 inside cells, 0 where not annotated, and on background
     ``v + (1 - v) * exp(-d1^2 / (2 s1^2)) + w0 * exp(-(d1 + d2)^2 / (2 s2^2))`` with
     v = `floor`, s1 = `floor_sigma`, s2 = `sigma`; `d1`, `d2` as in `border_weights`.
+    (The plugin measures them on the labels before the gap between cells is carved; on
+    carved labels, as here, d1 + d2 across that gap is larger by one pixel.)
 
     Parameters
     ----------

@@ -29,8 +29,11 @@ _EARLIER_ROWS = ((0, -1), (-1, -1), (-1, 0), (-1, 1))
 
 
 def compiled(function: Function) -> Function:
-    """Compile with numba: cached on disk, and free of the interpreter's lock."""
-    return cast("Function", numba.njit(cache=True, nogil=True)(function))
+    """Compile with numba: free of the interpreter's lock, and cached if possible."""
+    try:
+        return cast("Function", numba.njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # no folder to write to: compile once per process
+        return cast("Function", numba.njit(nogil=True)(function))
 
 
 class Runs(NamedTuple):
@@ -48,7 +51,7 @@ class Runs(NamedTuple):
     offset: NDArray[np.int64]
 
     @property
-    def count(self) -> int:
+    def n_components(self) -> int:
         """Number of components."""
         return int(self.component.max()) + 1 if self.component.size else 0
 
@@ -80,9 +83,20 @@ def as_volume(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def as_rows(array: NDArray[Any]) -> NDArray[Any]:
-    """Return `array` as ``(rows, pixels)``, in the order in which `Runs` counts rows."""
+    """Return `array` as ``(rows, pixels)``; `Runs` counts rows in this order."""
     volume = as_volume(array)
     return volume.reshape(-1, volume.shape[2])
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a read-only view.
+
+    numba compiles anew for read-only arguments; a kernel that is always given such
+    views is compiled once, whatever a caller passes.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def check_connectivity(connectivity: int) -> int:
@@ -198,7 +212,7 @@ def find_runs(mask: NDArray[np.bool_], *, connectivity: int) -> Runs:
         none = np.empty(0, np.int32)
         return Runs(none, none, none, none, np.zeros(1, np.int64))
     volume = as_volume(mask)
-    rows = as_rows(volume).view(np.uint8)
+    rows = frozen(as_rows(volume).view(np.uint8))
     offset = _count_runs(rows)
     row, start, stop = _fill_runs(rows, offset)
     runs = Runs(row, start, stop, np.empty_like(row), offset)

@@ -10,6 +10,7 @@ then written in a second pass.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,19 +139,10 @@ def _first_pixels(
     ids, run = np.unique(values, return_index=True)
     refuse_negative(ids)
     starts = (np.cumsum(lengths) - lengths)[run]
-    foreground = ids != 0
-    # One index fewer than `shape` has: the slice's own is put in.
-    index = list(np.unravel_index(starts[foreground], section.shape))
-    index.insert(axis, np.full(np.count_nonzero(foreground), at))
-    return ids[foreground], _flat(index, shape)
-
-
-def _flat(index: list[NDArray[Any]], shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """Return the raster positions of pixels in an array of `shape`."""
-    flat = np.zeros(len(index[0]), np.int64)
-    for along, length in zip(index, shape, strict=True):
-        flat = flat * length + along
-    return flat
+    # The slice's own index goes between the axes before it and those after it.
+    after = math.prod(shape[axis + 1 :])
+    outer, inner = np.divmod(starts[ids != 0], max(after, 1))
+    return ids[ids != 0], (outer * shape[axis] + at) * after + inner
 
 
 def _number_tracks(slices: list[_SliceObjects]) -> NDArray[np.int32]:

@@ -66,7 +66,10 @@ def measure_objects(
     """
     labels = label_array(labels)
     _check_spatial(axes, labels.ndim)
-    channels = _channels_last(image, labels.shape)
+    _check_image(image, labels.shape)
+    if labels.size == 0:
+        labels, image = _background_pixel(image, len(axes))
+    channels = _channels_last(image)
     ids, numbered = _number(labels)
     measured: Table = regionprops_table(  # type: ignore[no-untyped-call]
         numbered,
@@ -125,8 +128,7 @@ def measure_stack(
             "Name spatial axes that the labels have, in the order of the labels.",
         )
     _check_names(axes, labels.ndim)
-    if image is not None:
-        _check_image_shape(image.shape, labels.shape)
+    _check_image(image, labels.shape)
     others = [(at, axis) for at, axis in enumerate(axes) if axis not in spatial_axes]
     tables = []
     for position in np.ndindex(*(labels.shape[at] for at, _ in others)):
@@ -141,7 +143,9 @@ def measure_stack(
         )
         tables.append(_place(others, position, len(table["label"])) | table)
     if not tables:
-        return _empty_table(others, image, spatial_axes, pixel_size)
+        pixel = _background_pixel(image, len(spatial_axes))
+        table = measure_objects(*pixel, axes=spatial_axes, pixel_size=pixel_size)
+        return _place(others, (0,) * len(others), 0) | table
     return {
         name: np.concatenate([table[name] for table in tables]) for name in tables[0]
     }
@@ -157,21 +161,13 @@ def _place(
     }
 
 
-def _empty_table(
-    others: list[tuple[int, str]],
-    image: NDArray[Any] | None,
-    spatial_axes: str,
-    pixel_size: Sequence[float] | None,
-) -> Table:
-    """Return the columns of a stack that has no sample."""
-    pixel = (1,) * len(spatial_axes)
-    table = measure_objects(
-        np.zeros(pixel, np.int32),
-        None if image is None else np.zeros((image.shape[0], *pixel)),
-        axes=spatial_axes,
-        pixel_size=pixel_size,
-    )
-    return _place(others, (0,) * len(others), 0) | table
+def _background_pixel(
+    image: NDArray[Any] | None, ndim: int
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Stand in for labels without a pixel, which scikit-image cannot measure."""
+    shape = (1,) * ndim
+    blank = None if image is None else np.zeros((image.shape[0], *shape))
+    return np.zeros(shape, np.uint8), blank
 
 
 def _number(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -237,27 +233,23 @@ def _physical(
     return {name: area * math.prod(pixel_size)}
 
 
-def _channels_last(
-    image: NDArray[Any] | None, shape: tuple[int, ...]
-) -> NDArray[Any] | None:
+def _channels_last(image: NDArray[Any] | None) -> NDArray[Any] | None:
     """Return the image as scikit-image wants it; no channels are no image."""
-    if image is None:
-        return None
-    _check_image_shape(image.shape, shape)
-    if image.shape[0] == 0:
+    if image is None or image.shape[0] == 0:
         return None
     channels = np.moveaxis(np.asarray(image), 0, -1)
-    # A mask has no mean, and sums of half precision end at 65504.
-    narrow = channels.dtype in (np.bool_, np.float16)
-    return channels.astype(np.float32) if narrow else channels
+    # Means come in the precision of the image, and half is too little for them.
+    half = channels.dtype == np.float16
+    return channels.astype(np.float32) if half else channels
 
 
-def _check_image_shape(image: tuple[int, ...], labels: tuple[int, ...]) -> None:
-    if image[1:] != labels or not image:
-        raise AxesError(
-            f"An image of the shape {image} does not fit labels of {labels}.",
-            "Give the channels first and then the axes of the labels.",
-        )
+def _check_image(image: NDArray[Any] | None, labels: tuple[int, ...]) -> None:
+    if image is None or (image.ndim > 0 and image.shape[1:] == labels):
+        return
+    raise AxesError(
+        f"An image of the shape {image.shape} does not fit labels of {labels}.",
+        "Give the channels first and then the axes of the labels.",
+    )
 
 
 def _check_names(axes: str, ndim: int) -> None:

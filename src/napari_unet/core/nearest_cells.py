@@ -31,23 +31,21 @@ in at most two such intervals (three at their ends): linear, whatever the distan
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
+from napari_unet.core.components import compiled
 from napari_unet.errors import AxesError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     Floats = NDArray[np.float32]
     Doubles = NDArray[np.float64]
     Ids = NDArray[np.int32]
-
-Kernel = TypeVar("Kernel", bound="Callable[..., Any]")
 
 
 def nearest_two(
@@ -132,16 +130,24 @@ def as_cell_ids(labels: ArrayLike) -> Ids:
 
 def _two_least_squares(ids: Ids, steps: tuple[float, ...]) -> Floats:
     """Squared distances (2, *ids.shape) to the two nearest distinct cells."""
-    kept = np.empty((2, *ids.shape), np.int32)
-    squares = np.empty((2, *ids.shape), np.float32)
+    nearest = np.zeros(ids.shape, np.int32)
+    squares = np.full((2, *ids.shape), np.inf, np.float32)
     if ids.size == 0:
         return squares
-    columns = (2, ids.shape[0], -1)
-    flat = ids.reshape(columns[1:])
-    _scan(flat, steps[0], kept.reshape(columns), squares.reshape(columns))
+    columns = (ids.shape[0], -1)
+    down = np.arange(ids.shape[0])
+    for order in (down, down[::-1].copy()):
+        _scan(
+            ids.reshape(columns),
+            order,
+            nearest.reshape(columns),
+            squares.reshape(2, *columns),
+        )
+    squares *= steps[0]
+    squares *= squares
     for axis in range(1, ids.ndim):
-        lines = (2, math.prod(ids.shape[:axis]), ids.shape[axis], -1)
-        _combine(kept.reshape(lines), squares.reshape(lines), steps[axis])
+        lines = (math.prod(ids.shape[:axis]), ids.shape[axis], -1)
+        _combine(nearest.reshape(lines), squares.reshape(2, *lines), steps[axis])
     return squares
 
 
@@ -174,35 +180,24 @@ def _square_limit(max_distance: float, unit: float) -> float:
     return float(max_distance / unit) ** 2 * (1 + 3e-7)
 
 
-def _kernel(function: Kernel) -> Kernel:
-    """Compile a function on first use, keep it on disk, release the GIL."""
-    return cast("Kernel", njit(cache=True, nogil=True)(function))
+@compiled
+def _scan(ids: Ids, order: NDArray[np.int64], nearest: Ids, steps: Floats) -> None:
+    """First axis, one direction: insert the cells that lie behind each pixel.
 
-
-@_kernel
-def _scan(ids: Ids, step: float, kept: Ids, squares: Floats) -> None:
-    """First axis: the two nearest distinct cells of each column.
-
-    `ids` (n, m); `kept` and `squares` (2, n, m) receive cells and squared distances. A
-    scan downwards leaves what lies above each pixel, counted in steps; a scan upwards
-    merges it with what lies below.
+    Rows of `ids` (n, m) are visited in `order`. `steps` (2, n, m) holds the rows to the
+    two nearest distinct cells of the same column, `nearest` (n, m) the first of them.
     """
-    n, m = ids.shape
-    below = np.zeros((2, m), np.int32)
-    count = np.full((2, m), np.float32(np.inf))
-    for y in range(n):
-        _advance(ids[y], below, count)
-        kept[:, y] = below
-        squares[:, y] = count
-    below[:] = 0
-    count[:] = np.inf
-    for y in range(n - 1, -1, -1):
-        _advance(ids[y], below, count)
-        _merge(below, count, kept[:, y], squares[:, y])
-        squares[:, y] = (squares[:, y] * step) ** 2
+    m = ids.shape[1]
+    near = np.zeros((2, m), np.int32)
+    count = np.empty((2, m), np.float32)
+    for x in range(m):
+        count[0, x] = count[1, x] = np.inf
+    for y in order:
+        _advance(ids[y], near, count)
+        _merge(near, count, nearest[y], steps[:, y])
 
 
-@_kernel
+@compiled
 def _advance(row: Ids, near: Ids, count: Floats) -> None:
     """Move one row on: all cells are one step farther, the cells of `row` are at 0."""
     for x in range(row.size):
@@ -216,76 +211,73 @@ def _advance(row: Ids, near: Ids, count: Floats) -> None:
             count[0, x] = 0
 
 
-@_kernel
-def _merge(near: Ids, count: Floats, kept: Ids, steps: Floats) -> None:
-    """Insert pairs (cell, steps) into the two nearest distinct cells of each column."""
+@compiled
+def _merge(near: Ids, count: Floats, nearest: Ids, steps: Floats) -> None:
+    """Insert pairs (cell, rows) into the two nearest distinct cells of each column."""
     for rank in range(2):
-        for x in range(near.shape[1]):
+        for x in range(nearest.size):
             cell, value = near[rank, x], count[rank, x]
-            if cell == kept[0, x]:
+            if cell == nearest[x]:
                 steps[0, x] = min(steps[0, x], value)
             elif value < steps[0, x]:
-                steps[1, x], kept[1, x] = steps[0, x], kept[0, x]
-                steps[0, x], kept[0, x] = value, cell
-            elif value < steps[1, x]:
-                steps[1, x], kept[1, x] = value, cell
+                steps[0, x], steps[1, x] = value, steps[0, x]
+                nearest[x] = cell
+            else:
+                steps[1, x] = min(steps[1, x], value)
 
 
-@_kernel
-def _combine(kept: Ids, squares: Floats, step: float) -> None:
-    """One later axis, in place: arrays (2, outer, n, inner), lines along n."""
-    _, outer, n, inner = kept.shape
-    ids = np.empty((2, n), np.int32)
+@compiled
+def _combine(nearest: Ids, squares: Floats, step: float) -> None:
+    """One later axis, in place: (outer, n, inner) and (2, outer, n, inner), along n.
+
+    Which cell is the second-nearest is never asked: beside its nearest cell, a position
+    offers its second value; beside any other cell, its first.
+    """
+    outer, n, inner = nearest.shape
+    cells = np.empty(n, np.int32)
     line = np.empty((2, n), np.float64)
     for i in range(outer):
         for k in range(inner):
-            for rank in range(2):
-                for x in range(n):
-                    ids[rank, x] = kept[rank, i, x, k]
-                    line[rank, x] = squares[rank, i, x, k] / step**2
-            _combine_line(ids, line)
-            for rank in range(2):
-                for x in range(n):
-                    kept[rank, i, x, k] = ids[rank, x]
-                    squares[rank, i, x, k] = line[rank, x] * step**2
+            for x in range(n):
+                cells[x] = nearest[i, x, k]
+                line[0, x] = squares[0, i, x, k] / step**2
+                line[1, x] = squares[1, i, x, k] / step**2
+            _combine_line(cells, line)
+            for x in range(n):
+                nearest[i, x, k] = cells[x]
+                squares[0, i, x, k] = line[0, x] * step**2
+                squares[1, i, x, k] = line[1, x] * step**2
 
 
-@_kernel
-def _combine_line(ids: Ids, line: Doubles) -> None:
-    """The two nearest distinct cells along one line, in place: arrays (2, n)."""
-    n = ids.shape[1]
+@compiled
+def _combine_line(cells: Ids, line: Doubles) -> None:
+    """The two nearest distinct cells along one line, in place: arrays (n), (2, n)."""
+    n = cells.size
     hull = np.empty((3, n), np.float64)
     members = _envelope(line[0], 0, n, hull)
     if members == 0:
         return
-    near = np.empty((2, n), np.float64)
-    _walk(hull, members, 0, n, near)
-    rest_hull = np.empty((3, n), np.float64)
-    rest = np.empty(n, np.float64)
-    second = np.empty((2, n), np.float64)
-    cells = np.empty((2, n), np.int32)
+    first, second = np.empty((2, n), np.float64), np.empty((2, n), np.float64)
+    _walk(hull, members, 0, n, first)
+    rest, rest_hull = np.empty(n, np.float64), np.empty((3, n), np.float64)
+    nearest = np.empty(n, np.int32)
     begin = 0
     while begin < n:
-        cell, end, start, stop = _stretch(ids[0], hull[0, :members], near[0], begin)
+        cell, end, start, stop = _stretch(cells, hull[0, :members], first[0], begin)
         for j in range(start, stop):
-            rest[j] = line[0, j] if ids[0, j] != cell else line[1, j]
+            rest[j] = line[0, j] if cells[j] != cell else line[1, j]
         others = _envelope(rest, start, stop, rest_hull)
         _walk(rest_hull, others, begin, end, second)
         for x in range(begin, end):
-            cells[0, x] = cell
-            cells[1, x] = 0
-            if others > 0:
-                j = int(rest_hull[0, int(second[0, x])])
-                cells[1, x] = ids[0, j] if ids[0, j] != cell else ids[1, j]
+            nearest[x] = cell
         begin = end
-    ids[:] = cells
-    line[0] = near[1]
-    line[1] = second[1]
+    for x in range(n):
+        cells[x], line[0, x], line[1, x] = nearest[x], first[1, x], second[1, x]
 
 
-@_kernel
+@compiled
 def _stretch(
-    nearest: Ids, positions: Doubles, owner: Doubles, begin: int
+    cells: Ids, positions: Doubles, owner: Doubles, begin: int
 ) -> tuple[int, int, int, int]:
     """Stretch of pixels from `begin` with one nearest cell, and where to seek the next.
 
@@ -295,21 +287,21 @@ def _stretch(
     """
     n = owner.size
     left = int(owner[begin])
-    cell = nearest[int(positions[left])]
+    cell = cells[int(positions[left])]
     end = begin + 1
-    while end < n and nearest[int(positions[int(owner[end])])] == cell:
+    while end < n and cells[int(positions[int(owner[end])])] == cell:
         end += 1
     right = int(owner[end - 1])
-    while left >= 0 and nearest[int(positions[left])] == cell:
+    while left >= 0 and cells[int(positions[left])] == cell:
         left -= 1
-    while right < positions.size and nearest[int(positions[right])] == cell:
+    while right < positions.size and cells[int(positions[right])] == cell:
         right += 1
     start = int(positions[left]) if left >= 0 else 0
     stop = int(positions[right]) + 1 if right < positions.size else n
     return cell, end, start, stop
 
 
-@_kernel
+@compiled
 def _envelope(squares: Doubles, start: int, stop: int, hull: Doubles) -> int:
     """Lower envelope of ``squares[j] + (x - j)^2`` over start <= j < stop, finite ones.
 
@@ -334,11 +326,12 @@ def _envelope(squares: Doubles, start: int, stop: int, hull: Doubles) -> int:
     return count
 
 
-@_kernel
+@compiled
 def _walk(hull: Doubles, members: int, begin: int, end: int, lowest: Doubles) -> None:
     """Read the envelope at begin <= x < end: member and value into `lowest` (2, n)."""
     if members == 0:
-        lowest[1, begin:end] = np.inf
+        for x in range(begin, end):
+            lowest[1, x] = np.inf
         return
     k = 0
     for x in range(begin, end):

@@ -55,7 +55,7 @@ class ObjectRow:
         Ids on the other side: its match, the objects that lie mainly in it, or the
         one that it lies mainly in. Empty for missed and false.
     iou : float
-        IoU with its match; of other kinds the greatest IoU with any object, 0 without.
+        Greatest IoU with any object of the other side (a match has it), 0 without.
     area : int
         Pixels, ignored ones left out.
     """
@@ -120,7 +120,10 @@ def _describe_side(
 ) -> list[ObjectRow]:
     """Describe the objects of `own`."""
     found = _kinds_and_partners(own, other, table.counts, pairs)
-    iou = _best_iou(own, table.iou(), pairs).tolist()
+    # No other IoU is above that of a match, which is at least 0.5.
+    best = np.zeros(len(own.ids))
+    np.maximum.at(best, own.index, table.iou())
+    iou = best.tolist()
     none: tuple[Kind, list[int]] = (_NAMES[own.side][2], [])
     rows = []
     for at, label in enumerate(own.ids.tolist()):
@@ -161,13 +164,3 @@ def _partners(
     for key, value in zip(keys, values, strict=True):
         partners.setdefault(key, []).append(value)
     return partners
-
-
-def _best_iou(
-    own: _View, iou: NDArray[np.float64], pairs: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Return the greatest IoU of each object, or that with its match."""
-    best = np.zeros(len(own.ids))
-    np.maximum.at(best, own.index, iou)
-    best[own.index[pairs]] = iou[pairs]
-    return best

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 # pixel of the component.
 DISTANCE_BITS = 46
 DISTANCE_MASK = (1 << DISTANCE_BITS) - 1
-SEED_BIT = 1 << 62
+SEED_SHIFT = 62
+SEED_BIT = 1 << SEED_SHIFT
 # Longest axis for which the cross products of the hull stay within 64 bits.
 MAX_LENGTH = 1_000_000
 
@@ -100,10 +101,11 @@ def _mark_seeds(
             runs.row[i] // box.lines - box.first[0],
             runs.row[i] % box.lines - box.first[1],
         ]
+        n = runs.stop[i] - runs.start[i]
         left = runs.start[i] - box.first[2]
-        for x in range(runs.stop[i] - runs.start[i]):
-            if priority[at + x] & SEED_BIT:
-                line[left + x] = 0
+        near, own = line[left : left + n], priority[at : at + n]
+        for x in range(n):
+            near[x] *= 1 - (own[x] >> SEED_SHIFT)
 
 
 @compiled
@@ -123,7 +125,7 @@ def _sweep_planes(flat: NDArray[Any], far: int) -> None:
 
 @compiled
 def _hull(line: NDArray[Any], far: int, hull: NDArray[np.int64]) -> int:
-    """Fill `hull` with the parabolas ``line[v] + (x - v)**2`` that are lowest somewhere.
+    """Fill `hull` with those parabolas ``line[v] + (x - v)**2`` that are ever lowest.
 
     They are the corners of the lower convex hull of the points (v, line[v] + v * v).
     Returns their number.
@@ -185,14 +187,18 @@ def _dense(
     for i in range(runs.row.size):
         if runs.row[i] != row:
             row, t = runs.row[i], 0
-            line = volume[row // box.lines - box.first[0], row % box.lines - box.first[1]]
+            line = volume[
+                row // box.lines - box.first[0], row % box.lines - box.first[1]
+            ]
             n = _hull(line, far, hull)
-        at = address(box, row, 0)
-        for column in range(runs.start[i], runs.stop[i]):
-            if not priority[at + column] & SEED_BIT:
-                x = column - box.first[2]
+        left = runs.start[i] - box.first[2]
+        at = address(box, row, runs.start[i])
+        own = priority[at : at + runs.stop[i] - runs.start[i]]
+        for k in range(own.size):
+            if own[k] < SEED_BIT:
+                x = left + k
                 t = _advance(hull, n, t, x)
-                priority[at + column] -= hull[1, t] - 2 * x * hull[0, t] + x * x
+                own[k] -= hull[1, t] - 2 * x * hull[0, t] + x * x
 
 
 @compiled

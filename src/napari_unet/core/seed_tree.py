@@ -15,6 +15,8 @@ from napari_unet.core.components import compiled
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Pixel = tuple[np.int64, np.int64, np.int64]
+
 _LEAF = 8
 
 
@@ -83,19 +85,19 @@ def plant_tree(points: NDArray[np.int64]) -> NDArray[np.int8]:
 
 
 @compiled
-def squared_distance(points: NDArray[np.int64], i: int, at: tuple[int, int, int]) -> int:
-    return (
-        (points[i, 0] - at[0]) ** 2
-        + (points[i, 1] - at[1]) ** 2
-        + (points[i, 2] - at[2]) ** 2
-    )
+def squared_distance(points: NDArray[np.int64], i: int, at: Pixel) -> int:
+    """Return the squared distance from point `i` to the pixel `at`."""
+    square = 0
+    for axis in range(3):
+        square += (points[i, axis] - at[axis]) ** 2
+    return square
 
 
 @compiled
 def nearest_point(
     points: NDArray[np.int64],
     axes: NDArray[np.int8],
-    at: tuple[int, int, int],
+    at: Pixel,
     guess: int,
 ) -> int:
     """Return the index of a point of the tree nearest to `at`; `guess` is any point."""

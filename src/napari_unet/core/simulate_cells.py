@@ -31,7 +31,6 @@ Floats = NDArray[np.float64]
 RIPPLE_ORDERS = (2, 3, 4, 5)
 # Boxes reach this far beyond an outline, so that neighbours know of each other.
 MARGIN_PX = 2.0
-N_LAYERS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +44,10 @@ class Canvas:
         """Return the pixels of the image within `half_extent` of `centre`."""
         low = np.floor((centre - half_extent) / self.scale - MARGIN_PX).astype(int)
         high = np.ceil((centre + half_extent) / self.scale + MARGIN_PX).astype(int) + 1
+        low, high = np.clip(low, 0, self.shape), np.clip(high, 0, self.shape)
         return tuple(
-            slice(max(start, 0), min(stop, length))
-            for start, stop, length in zip(low, high, self.shape, strict=True)
+            slice(start, stop)
+            for start, stop in zip(low.tolist(), high.tolist(), strict=True)
         )
 
     def offsets(self, box: Box, centre: Floats) -> Floats:
@@ -74,8 +74,8 @@ class Outline:
 
     def unit_coordinates(self, offsets: Floats) -> Floats:
         """Return body coordinates in which the plain ellipsoid is the unit ball."""
-        body = np.tensordot(self.rotation.T, offsets, axes=1)
-        return body / _column(self.semi_axes, body.ndim)
+        axes = self.rotation.T / self.semi_axes[:, None]
+        return np.stack([_dot(axis, offsets) for axis in axes])
 
     def swelling(self, directions: Floats) -> Floats:
         """Return radius over plain ellipsoid towards unit `directions` of the body."""
@@ -83,7 +83,7 @@ class Outline:
         for order, ripple in zip(RIPPLE_ORDERS, self.ripples, strict=True):
             amplitude = float(np.linalg.norm(ripple))
             if amplitude > 0:
-                cosine = np.tensordot(ripple / amplitude, directions, axes=1)
+                cosine = _dot(ripple / amplitude, directions)
                 total += amplitude * _chebyshev(order, cosine)
         return np.maximum(total, 0.5)
 
@@ -202,20 +202,21 @@ def draw_truth(cells: Sequence[Cell], canvas: Canvas) -> Truth:
 def draw_light(
     cells: Sequence[Cell], truth: Truth, *, chromatin: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return ``(N_LAYERS, *shape)``: the light sent out in each focal layer.
+    """Return ``(layers, *shape)``: the light sent out in each focal layer.
 
     `chromatin` is a periodic random field of mean 0 and standard deviation 1.
     """
-    light = np.zeros((N_LAYERS, *truth.canvas.shape), np.float32)
+    n_layers = 1 + max((cell.look.layer for cell in cells), default=0)
+    light = np.zeros((n_layers, *truth.canvas.shape), np.float32)
     for cell in cells:
         box = truth.canvas.box(cell.outline.centre, cell.outline.half_extent)
         unit = _unit_coordinates(cell, truth.canvas, box=box)
         depth = cell.outline.depth(unit)
+        # Parts that were cut off, and belong to nobody, do not shine.
+        depth[(depth > 0) & (truth.owners[box] == 0)] = -1
         if not cell.look.stacked:
             rival = truth.rival(box, cell.identity)
             depth = np.minimum(depth, (depth - rival) / 2)
-            # Parts that were cut off, and belong to nobody, do not shine.
-            depth[(depth > 0) & (truth.owners[box] == 0)] = -1
         glow = _rim(depth, float(cell.outline.semi_axes.mean()))
         glow *= _chromatin_light(cell, unit, chromatin=chromatin)
         light[cell.look.layer][box] += np.float32(cell.look.brightness) * glow
@@ -264,6 +265,14 @@ def _chebyshev(order: int, cosine: Floats) -> Floats:
     for _ in range(order - 1):
         before, value = value, 2 * cosine * value - before
     return value
+
+
+def _dot(vector: Floats, vectors: Floats) -> Floats:
+    """Multiply along the first axis, term by term: the same on every machine."""
+    total = vector[0] * vectors[0]
+    for i in range(1, len(vector)):
+        total = total + vector[i] * vectors[i]
+    return np.asarray(total)
 
 
 def _column(vector: Floats, ndim: int) -> Floats:

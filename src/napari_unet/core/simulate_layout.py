@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-ATTEMPTS = 80
+ATTEMPTS = 120
 # Touching nuclei are put nearer by this, so that their pixels touch too.
 TOUCH_PX = 0.75
 
@@ -48,7 +48,7 @@ def place_cells(simulation: Simulation, rng: Generator) -> list[Cell]:
 def draw_cell(simulation: Simulation, rng: Generator, *, identity: int) -> Cell:
     """Return a random nucleus, still at the origin."""
     condensed = rng.random() < simulation.condensed
-    outline = _draw_outline(simulation, rng, size=0.6 if condensed else 1.0)
+    outline = _draw_outline(simulation, rng, condensed=condensed)
     look = _draw_look(simulation, rng, glow=2.2 if condensed else 1.0)
     return Cell(identity, outline, look, velocity=np.zeros(len(simulation.shape)))
 
@@ -56,6 +56,23 @@ def draw_cell(simulation: Simulation, rng: Generator, *, identity: int) -> Cell:
 def contact_distance(first: Outline, second: Outline, *, direction: Floats) -> float:
     """Return the distance of centres below which two nuclei overlap for certain."""
     return first.radius(direction) + second.radius(-direction)
+
+
+def touching_distance(
+    first: Outline,
+    second: Outline,
+    *,
+    direction: Floats,
+    simulation: Simulation,
+    pressure: float = 1.0,
+) -> float:
+    """Return the distance of the centres of two touching nuclei.
+
+    `pressure` is the part of the allowed overlap that is used; 1 is the nearest.
+    """
+    contact = contact_distance(first, second, direction=direction)
+    pixel = float(np.linalg.norm(direction * np.array(simulation.scale)))
+    return contact * (1 - simulation.overlap * pressure) - TOUCH_PX * pixel
 
 
 def _cluster_sizes(simulation: Simulation, rng: Generator) -> list[int]:
@@ -72,15 +89,19 @@ def _cluster_sizes(simulation: Simulation, rng: Generator) -> list[int]:
     return [sizes[i] for i in rng.permutation(len(sizes))]
 
 
-def _draw_outline(simulation: Simulation, rng: Generator, *, size: float) -> Outline:
+def _draw_outline(
+    simulation: Simulation, rng: Generator, *, condensed: bool
+) -> Outline:
     ndim = len(simulation.shape)
     factor = np.exp(simulation.diameter_spread * rng.standard_normal())
-    radius = simulation.diameter / 2 * size * np.clip(factor, 0.5, 2)
+    radius = simulation.diameter / 2 * np.clip(factor, 0.5, 2)
+    ratio = simulation.elongation ** rng.uniform(0.2, 1.8)
+    amplitudes = simulation.irregularity * rng.standard_normal(len(RIPPLE_ORDERS))
+    if condensed:
+        radius, ratio, amplitudes = 0.6 * radius, 1.3 * ratio, 2 * amplitudes
     # Semi-axes whose product is that of a ball: elongation does not change the size.
     powers = np.sort([0.0, 1.0, *rng.random(ndim - 2)])
     powers -= powers.mean()
-    ratio = simulation.elongation ** rng.uniform(0.2, 1.8)
-    amplitudes = simulation.irregularity * rng.standard_normal(len(RIPPLE_ORDERS))
     # Curvature grows with the square of the order: high orders would make corners.
     amplitudes = np.clip(amplitudes * (2 / np.array(RIPPLE_ORDERS)) ** 1.5, -0.15, 0.15)
     ripples = _draw_directions(len(RIPPLE_ORDERS), ndim, rng=rng)
@@ -150,7 +171,7 @@ class _Field:
 
     def __init__(self, simulation: Simulation) -> None:
         self.cells: list[Cell] = []
-        self.overlap = simulation.overlap
+        self.simulation = simulation
         self.scale = np.array(simulation.scale)
         self.size = (np.array(simulation.shape) - 1) * self.scale
         self._centres = np.empty((simulation.cell_count, self.size.size))
@@ -169,9 +190,13 @@ class _Field:
             return outline.moved_to(rng.random(self.size.size) * self.size)
         host = self.cells[members[rng.integers(len(members))]].outline
         direction = _draw_directions(1, self.size.size, rng=rng)[0]
-        contact = contact_distance(host, outline, direction=direction)
-        distance = contact * (1 - self.overlap * rng.uniform(0.2, 1))
-        distance -= TOUCH_PX * float(np.linalg.norm(direction * self.scale))
+        distance = touching_distance(
+            host,
+            outline,
+            direction=direction,
+            simulation=self.simulation,
+            pressure=rng.uniform(0.2, 1),
+        )
         return outline.moved_to(host.centre + distance * direction)
 
     def has_room(self, outline: Outline, members: Iterable[int]) -> bool:
@@ -195,9 +220,9 @@ class _Field:
         step = other.centre - outline.centre
         direction = step / max(float(np.linalg.norm(step)), 1e-9)
         if touching:
-            contact = contact_distance(outline, other, direction=direction)
-            pixel = TOUCH_PX * float(np.linalg.norm(direction * self.scale))
-            return contact * (1 - self.overlap) - pixel
+            return touching_distance(
+                outline, other, direction=direction, simulation=self.simulation
+            )
         # Neighbouring pixels are at most this far apart along the direction.
         pixel = float(np.abs(direction) @ self.scale)
         return outline.extent(direction) + other.extent(direction) + 1.05 * pixel

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
-from napari_unet.core.simulate_layout import contact_distance
+from napari_unet.core.simulate_layout import contact_distance, touching_distance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,8 +143,10 @@ def _pushes(cells: Sequence[Cell], simulation: Simulation) -> Floats:
         direction = step / max(distance, 1e-9)
         first, second = cells[i].outline, cells[j].outline
         if distance < first.reach + second.reach:
-            contact = contact_distance(first, second, direction=direction)
-            missing = max(contact * (1 - simulation.overlap) - distance, 0.0)
+            least = touching_distance(
+                first, second, direction=direction, simulation=simulation
+            )
+            missing = max(least - distance, 0.0)
             shifts[i] -= missing / 2 * direction
             shifts[j] += missing / 2 * direction
     return shifts

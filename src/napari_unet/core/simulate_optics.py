@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.special import ndtr
 
-from napari_unet.core.simulate_cells import N_LAYERS, Canvas
+from napari_unet.core.simulate_cells import Canvas
 from napari_unet.core.simulate_settings import Simulation
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ DEFOCUS_SIGMA = (0.0, 0.06, 0.11)
 HAZE_SIGMA = 0.6
 # The background changes over this many diameters.
 BACKGROUND_STEP = 4.0
-CHROMATIN_PX = 96
+# Side of the field of chromatin, per number of axes; a mean nucleus covers 22 of it.
+CHROMATIN_PX = {2: 128, 3: 48}
+# Below this mean, photons are drawn from the exact law.
+DIM_PHOTONS = 4.0
 # A typical nucleus is shown at these counts, above these offsets.
 TYPICAL_COUNTS = {"uint16": 3000.0, "uint8": 80.0}
 USUAL_OFFSET = {"uint16": 100.0, "uint8": 6.0}
@@ -69,10 +73,9 @@ class Microscope:
     def _focus(self, light: Image) -> Image:
         diameter = self.simulation.diameter
         total: Image = light[0].copy()
-        for layer in range(1, N_LAYERS):
-            if light[layer].any():
-                sigma = DEFOCUS_SIGMA[layer] * diameter
-                total += _blur(light[layer], sigma, self.simulation)
+        for layer in range(1, len(light)):
+            sigma = DEFOCUS_SIGMA[layer] * diameter
+            total += _blur(light[layer], sigma, self.simulation)
         return total
 
     def _add_haze(self, light: Image) -> Image:
@@ -97,7 +100,8 @@ def count_photons(
     dtype = np.dtype(simulation.dtype)
     usual_gain = TYPICAL_COUNTS[simulation.dtype] / simulation.photons
     gain = usual_gain if simulation.gain is None else simulation.gain
-    usual_offset = USUAL_OFFSET[simulation.dtype]
+    # Dark pixels must not be cut off at 0: that would make their noise lopsided.
+    usual_offset = max(USUAL_OFFSET[simulation.dtype], 4 * gain * simulation.read_noise)
     offset = usual_offset if simulation.offset is None else simulation.offset
     photons = draw_photons(light * np.float32(simulation.photons), rng)
     noise = rng.standard_normal(light.shape, np.float32)
@@ -106,21 +110,38 @@ def count_photons(
 
 
 def draw_photons(mean: Image, rng: Generator) -> Image:
-    """Return photon counts, Poisson but for the fourth moment, of `mean` >= 0.
+    """Return Poisson counts of `mean`, from one normal number per pixel.
 
-    The Cornish-Fisher expansion of the Poisson quantile (Cornish & Fisher 1938):
-    ``mean + sqrt(mean) z + (z^2 - 1) / 6``, rounded. Unlike exact sampling it takes one
-    random number per pixel whatever the mean, so that a difference in the last digit
-    between two machines stays in its pixel. The last term vanishes where no light is.
+    Samplers that take as many numbers as they happen to need would turn a difference in
+    the last digit between two machines into different noise all over the image. Exact
+    quantiles for dim pixels; for others the Cornish-Fisher expansion of the quantile
+    (Cornish & Fisher 1938), ``mean + sqrt(mean) z + (z^2 - 1) / 6``, rounded.
     """
     z = rng.standard_normal(mean.shape, np.float32)
-    skew = (z**2 - 1) / 6 * (mean / (mean + np.float32(0.2)))
-    return np.maximum(np.rint(mean + np.sqrt(mean) * z + skew), np.float32(0))
+    counts = np.rint(mean + np.sqrt(mean) * z + (z**2 - 1) / 6)
+    dim = mean < DIM_PHOTONS
+    counts[dim] = _poisson_quantile(mean[dim], ndtr(z[dim]))
+    return counts
+
+
+def _poisson_quantile(mean: Image, chance: Image) -> Image:
+    """Return the smallest counts whose cumulative probability reaches `chance`."""
+    counts = np.zeros_like(mean)
+    probability = np.exp(-mean.astype(np.float64))
+    cumulative = probability.copy()
+    for k in range(1, 40):
+        beyond = chance > cumulative
+        if not beyond.any():
+            break
+        counts += beyond
+        probability *= mean / k
+        cumulative += probability
+    return counts
 
 
 def draw_chromatin(ndim: int, rng: Generator) -> Image:
     """Return a periodic random field with coarse and fine grain, mean 0 and std 1."""
-    field = np.zeros((CHROMATIN_PX,) * ndim, np.float32)
+    field = np.zeros((CHROMATIN_PX[ndim],) * ndim, np.float32)
     for sigma, share in ((1.0, 0.6), (2.5, 0.8)):
         grain = rng.standard_normal(field.shape, np.float32)
         grain = ndimage.gaussian_filter(grain, sigma, mode="wrap")

@@ -17,8 +17,8 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Length = Annotated[int, Field(ge=1)]
 
-# 120 nuclei of 22 px in 512 x 512: crowded enough to be interesting.
-USUAL_COVERAGE = 0.174
+# Per number of axes; 120 nuclei of 22 px in 512 x 512, 90 in 64 x 256 x 256.
+USUAL_COVERAGE = {2: 0.174, 3: 0.12}
 # Above this, nuclei laid at random leave no room for the next one.
 LARGEST_COVERAGE = 0.6
 
@@ -36,7 +36,8 @@ class Simulation(Settings):
         (), max_length=3, description="Pixel size per axis; empty: the same everywhere."
     )
     n_cells: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="Number of nuclei; none given: as many as fill 17 %."
+        None,
+        description="Number of nuclei; none given: as many as fill 17 % (3-D: 12 %).",
     )
     diameter: float = Field(22.0, ge=4.0, le=500.0, description="Mean diameter.")
     diameter_spread: float = Field(
@@ -106,7 +107,9 @@ class Simulation(Settings):
         None, description="Counts per photon; none given: typical nuclei mid-range."
     )
     offset: NotNegative | None = Field(
-        None, description="Counts without light; none given: 100 (uint16) or 6 (uint8)."
+        None,
+        description="Counts without light; none given: 100 (uint16) or 6 (uint8), more "
+        "where the read noise needs it.",
     )
     dtype: Literal["uint16", "uint8"] = Field("uint16", description="Type of image.")
     motion: float = Field(
@@ -156,7 +159,9 @@ class Simulation(Settings):
         """Number of nuclei asked for, or the usual number for this shape."""
         if self.n_cells is not None:
             return self.n_cells
-        return round(USUAL_COVERAGE * self._image_size / self._cell_size)
+        return round(
+            USUAL_COVERAGE[len(self.shape)] * self._image_size / self._cell_size
+        )
 
     @property
     def _cell_size(self) -> float:

@@ -134,7 +134,9 @@ class Tile:
             left, right = (write.start - start) // unit, (stop - write.stop) // unit
             middle = max(1, (write.stop - write.start) // unit)
             bar = "-" * left + "=" * middle + "-" * right
-            lines.append(f"  {start:>6} |{bar}| {stop}   writes {write.start}:{write.stop}")
+            lines.append(
+                f"  {start:>6} |{bar}| {stop}   writes {write.start}:{write.stop}"
+            )
         return "\n".join(lines)
 
 
@@ -302,9 +304,7 @@ def choose_tile(
         if _largest_read(shape, tile, geometry) <= n_most:
             return tile
         splittable = [
-            index
-            for index, axis in enumerate(geometry)
-            if tile[index] > axis.divisor
+            index for index, axis in enumerate(geometry) if tile[index] > axis.divisor
         ]
         if not splittable:
             needed = math.ceil(_largest_read(shape, tile, geometry) * bytes_per_pixel)

@@ -26,13 +26,14 @@ from napari_unet.core.components import (
     check_connectivity,
     compiled,
     find_runs,
+    frozen,
     paint,
 )
 from napari_unet.core.seed_distance import (
     DISTANCE_BITS,
     DISTANCE_MASK,
     MAX_LENGTH,
-    SEED_BIT,
+    SEED_SHIFT,
     SPARSE,
     Box,
     address,
@@ -120,12 +121,12 @@ def flood(
     connectivity = check_connectivity(connectivity)
     labels = np.zeros(mask.shape, np.int32)
     runs = find_runs(np.asarray(mask, bool), connectivity=connectivity)
-    if not runs.count:
+    if not runs.n_components:
         return labels
     lines = as_volume(height).shape[1]
     seeds = np.asarray(seeds, np.int32)
-    picture = _Picture(as_rows(height), as_rows(seeds), lines)
-    only = _only_label(picture.seeds, runs, runs.count)
+    picture = _Picture(frozen(as_rows(height)), frozen(as_rows(seeds)), lines)
+    only = _only_label(picture.seeds, runs, runs.n_components)
     paint(labels, runs, np.maximum(only, 0))
     if (only == _SEVERAL).any():
         plan = _plan(runs, only == _SEVERAL, lines)
@@ -160,13 +161,11 @@ def _directions(shape: tuple[int, ...], connectivity: int) -> NDArray[np.int64]:
     grid = np.stack(np.meshgrid(*(range(-r, r + 1) for r in reach), indexing="ij"), -1)
     grid = grid.reshape(-1, 3).astype(np.int64)
     distance = np.abs(grid).sum(1)
-    return grid[(distance > 0) & (distance <= connectivity)]
+    return np.asarray(grid[(distance > 0) & (distance <= connectivity)])
 
 
 @compiled
-def _only_label(
-    seeds: NDArray[np.int32], runs: Runs, count: int
-) -> NDArray[np.int32]:
+def _only_label(seeds: NDArray[np.int32], runs: Runs, count: int) -> NDArray[np.int32]:
     """Return the one label in each component, 0 for none, -1 for several."""
     only = np.zeros(count, np.int32)
     for i in range(runs.row.size):
@@ -181,7 +180,7 @@ def _only_label(
 def _runs_by_component(
     runs: Runs, wanted: NDArray[np.bool_]
 ) -> tuple[Runs, NDArray[np.int64]]:
-    """Return the runs of the wanted components, grouped, and the start of each group."""
+    """Return the runs of the wanted components, grouped, and where groups start."""
     number = np.cumsum(wanted) - 1
     n = number[-1] + 1
     first = np.zeros(n + 1, np.int64)
@@ -219,7 +218,9 @@ def _bounding_boxes(
 
 
 @compiled
-def _fills_box(runs: Runs, first: NDArray[np.int64], boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _fills_box(
+    runs: Runs, first: NDArray[np.int64], boxes: NDArray[np.int64]
+) -> NDArray[np.bool_]:
     """Tell for which components distances are measured in all of the bounding box."""
     fills = np.empty(first.size - 1, np.bool_)
     for c in range(fills.size):
@@ -239,7 +240,8 @@ def _plan(runs: Runs, wanted: NDArray[np.bool_], lines: int) -> _Plan:
 def _make_scratch(plan: _Plan, lines: int) -> Scratch:
     """Return scratch that is large enough for every component, filled with 0."""
     sizes = plan.boxes[:, 3:]
-    padded = (sizes + (2, 2 * (lines > 1), 2)).prod(1).max()
+    margins = np.array((2, 2 * (lines > 1), 2))
+    padded = (sizes + margins).prod(1).max()
     dense = sizes[plan.fills_box]
     diagonal = (dense**2).sum(1).max(initial=0)
     dtype = np.int32 if diagonal < 2**30 else np.int64
@@ -255,27 +257,29 @@ def _make_scratch(plan: _Plan, lines: int) -> Scratch:
 def _prepare(picture: _Picture, runs: Runs, box: Box, scratch: Scratch) -> None:
     """Write heights and seeds of one component to the scratch."""
     for i in range(runs.row.size):
-        row = runs.row[i]
-        at = address(box, row, 0)
-        for x in range(runs.start[i], runs.stop[i]):
-            low = 0xFFFF - np.int64(picture.height[row, x])
-            scratch.priority[at + x] = low << DISTANCE_BITS | DISTANCE_MASK
-            if picture.seeds[row, x] > 0:
-                scratch.priority[at + x] |= SEED_BIT
-                scratch.basin[at + x] = picture.seeds[row, x]
+        start, stop = runs.start[i], runs.stop[i]
+        at = address(box, runs.row[i], start)
+        n = stop - start
+        height = picture.height[runs.row[i], start:stop]
+        seeds = picture.seeds[runs.row[i], start:stop]
+        priority, basin = scratch.priority[at : at + n], scratch.basin[at : at + n]
+        for x in range(n):
+            is_seed = np.int64(seeds[x] > 0)
+            low = (0xFFFF - np.int64(height[x])) << DISTANCE_BITS
+            priority[x] = is_seed << SEED_SHIFT | low | DISTANCE_MASK
+            basin[x] = seeds[x] * is_seed
 
 
 @compiled
-def _finish(
-    runs: Runs, box: Box, scratch: Scratch, labels: NDArray[np.int32]
-) -> None:
+def _finish(runs: Runs, box: Box, scratch: Scratch, labels: NDArray[np.int32]) -> None:
     """Write the labels of one component, and clear the scratch."""
     for i in range(runs.row.size):
-        at = address(box, runs.row[i], 0)
-        for x in range(runs.start[i], runs.stop[i]):
-            labels[runs.row[i], x] = scratch.basin[at + x]
-            scratch.priority[at + x] = 0
-            scratch.basin[at + x] = 0
+        start, stop = runs.start[i], runs.stop[i]
+        at = address(box, runs.row[i], start)
+        end = at + stop - start
+        labels[runs.row[i], start:stop] = scratch.basin[at:end]
+        scratch.priority[at:end] = 0
+        scratch.basin[at:end] = 0
 
 
 @compiled
@@ -303,7 +307,9 @@ def _flood_components(
         subtract_distances(scratch.priority, runs, box, field)
         plane_step, line_step = steps(box)
         offsets = (
-            directions[:, 0] * plane_step + directions[:, 1] * line_step + directions[:, 2]
+            directions[:, 0] * plane_step
+            + directions[:, 1] * line_step
+            + directions[:, 2]
         )
         fill_basins(scratch, runs, box, offsets)
         _finish(runs, box, scratch, labels)

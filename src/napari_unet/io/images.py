@@ -99,7 +99,7 @@ def _read_npy(path: Path) -> Found:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise ImageFileError(
-            f"{path.name} is not a NumPy array of pixels ({error}).",
+            f"{path.name} is not a NumPy array of pixels ({str(error).rstrip('.')}).",
             "Save the image itself, as TIFF or with numpy.save.",
         ) from None
     return Found(array, UNKNOWN * array.ndim)

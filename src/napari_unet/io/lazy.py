@@ -66,7 +66,7 @@ class LazyArray:
     @property
     def nbytes(self) -> int:
         """Bytes of the whole array in memory."""
-        return self.size * self.dtype.itemsize
+        return self.size * int(self.dtype.itemsize)
 
     def close(self) -> None:
         """Close the file; the array cannot be read afterwards."""
@@ -114,8 +114,9 @@ class LazyArray:
         try:
             found = np.asarray(self._source[tuple(key)])
         except _DECODING as error:
+            reason = str(error) or type(error).__name__
             raise ImageFileError(
-                f"{self._name} could not be decoded: {str(error) or type(error).__name__}.",
+                f"{self._name} could not be decoded: {reason}.",
                 "The file may be damaged or still being written: copy it again, or "
                 "re-save it with the program that made it.",
             ) from error

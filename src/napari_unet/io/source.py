@@ -168,6 +168,12 @@ def _check_pixels(found: Found, path: Path) -> None:
             f"{path.name} holds {dtype} values, not pixels.",
             "Save the image as integers or floating-point numbers.",
         )
+    if not 2 <= len(found.array.shape) <= len(AXES) + (SAMPLES in found.letters):
+        raise ImageFileError(
+            f"{path.name} holds an array of {len(found.array.shape)} axes "
+            f"(shape {tuple(found.array.shape)}).",
+            f"Save it with 2 to {len(AXES)} axes, out of {AXES}.",
+        )
     if 0 in found.array.shape:
         raise ImageFileError(
             f"{path.name} holds no pixels (shape {tuple(found.array.shape)}).",

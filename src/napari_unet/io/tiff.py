@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
-import zarr
 
 from napari_unet.core.axes import AXES
 from napari_unet.errors import ImageFileError
-from napari_unet.io.pages import CACHE_BYTES, PageCache
 from napari_unet.io.source import SAMPLES, UNKNOWN, Found
+from napari_unet.io.tiff_chunks import chunked_series
 from napari_unet.io.tiff_metadata import describe
 
 if TYPE_CHECKING:
@@ -75,7 +74,9 @@ def read_tiff(path: Path, *, series: int = 0) -> Found:
 
 def _open(path: Path) -> tifffile.TiffFile:
     try:
-        return tifffile.TiffFile(path)
+        file = tifffile.TiffFile(path)
+        file.filehandle.set_lock(True)
+        return file
     except _PARSING as error:
         if _looks_like_tiff(path):
             raise _damaged(path, str(error)) from error
@@ -153,19 +154,9 @@ def _found(
         mapped = _mapped(file, series)
         file.close()
         return Found(mapped, letters, **words)
-    array = _chunked(series)
-    return Found(array, letters, chunks=array.chunks, close=file.close, **words)
-
-
-def _chunked(series: tifffile.TiffPageSeries) -> Any:
-    """Return an array of tiles, or of cached pages where there are no tiles.
-
-    Files often have strips of a single row, which are slow to fetch one by one.
-    """
-    whole_pages = not series.keyframe.is_tiled and series.keyframe.nbytes <= CACHE_BYTES
-    store = series.aszarr(level=0, chunkmode=2 if whole_pages else 0)
-    array = zarr.open_array(store, mode="r")
-    return PageCache(array) if whole_pages else array
+    array = chunked_series(series)
+    chunks = getattr(array, "chunks", None)
+    return Found(array, letters, chunks=chunks, close=file.close, **words)
 
 
 def _mapped(

@@ -39,7 +39,7 @@ def describe(
         }
     if file.is_imagej:
         return {"pixel_size": _imagej_size(file, series)}
-    return {"pixel_size": _scanner_size(series) or _tag_size(series, None)}
+    return {"pixel_size": _scanner_size(series) or _tag_size(series)}
 
 
 def our_notes(file: tifffile.TiffFile) -> dict[str, str]:
@@ -99,12 +99,13 @@ def _ome_channels(image: Any) -> tuple[str, ...]:
 def _imagej_size(
     file: tifffile.TiffFile, series: tifffile.TiffPageSeries
 ) -> dict[str, float]:
+    """Return the size in ImageJ's unit; without a unit it counts pixels."""
     meta = file.imagej_metadata or {}
-    unit = str(meta.get("unit", "")) or None
-    if unit is not None and micrometres(1.0, unit) is None:
+    unit = str(meta.get("unit", ""))
+    if not unit or micrometres(1.0, unit) is None:
         return {}
     depth = {"Z": micrometres(_number(meta.get("spacing")), unit)}
-    return {**_known(depth), **_tag_size(series, unit)}
+    return _known({**depth, **_resolution(series, unit)})
 
 
 def _scanner_size(series: tifffile.TiffPageSeries) -> dict[str, float]:
@@ -118,19 +119,23 @@ def _scanner_size(series: tifffile.TiffPageSeries) -> dict[str, float]:
     )
 
 
-def _tag_size(series: tifffile.TiffPageSeries, unit: str | None) -> dict[str, float]:
-    """Return the size of the resolution tags, counted in `unit` or the tag's unit."""
+def _tag_size(series: tifffile.TiffPageSeries) -> dict[str, float]:
+    """Return the size of the resolution tags, unless it is that of a printer."""
     tags = series.keyframe.tags
-    unit = unit or _UNIT_OF_TAG.get(int(tags.valueof("ResolutionUnit", 1)))
+    unit = _UNIT_OF_TAG.get(int(tags.valueof("ResolutionUnit", 1)))
+    if unit is None or tags.valueof("XResolution") in (None, (1, 1)):
+        return {}
+    sizes = _known(_resolution(series, unit))
+    return {} if any(map(is_print_resolution, sizes.values())) else sizes
+
+
+def _resolution(series: tifffile.TiffPageSeries, unit: str) -> dict[str, float | None]:
+    """Return the size by axis that the tags give in pixels per `unit`."""
     sizes = {}
     for axis in "YX":
-        upper, lower = tags.valueof(f"{axis}Resolution", (0, 1))
+        upper, lower = series.keyframe.tags.valueof(f"{axis}Resolution", (0, 1))
         sizes[axis] = micrometres(lower / upper if upper else 0.0, unit)
-        if unit == "inch" and upper == lower:
-            sizes[axis] = None
-    known = _known(sizes)
-    printed = unit in ("inch", "cm") and any(map(is_print_resolution, known.values()))
-    return {} if printed else known
+    return sizes
 
 
 def _known(sizes: Mapping[str, float | None]) -> dict[str, float]:

@@ -180,7 +180,8 @@ def _labels_type(labels: ArrayLike, path: Path) -> np.dtype[Any]:
         if np.iinfo(fit).min <= low and high <= np.iinfo(fit).max:
             return np.dtype(fit)
     if path.suffix.lower() == ".npy":
-        return np.dtype(dtype.newbyteorder("="))
+        wide: np.dtype[Any] = dtype.newbyteorder("=")
+        return wide
     raise ImageFileError(
         f"Labels from {low} to {high} do not fit into 32 bits, which OME-TIFF needs.",
         "Renumber the objects, or write .npy.",

@@ -58,12 +58,17 @@ def _open(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return zarr.open(str(path), mode="r")
+    except FileNotFoundError:
+        raise _unreadable(path, "zarr metadata are missing") from None
     except _OPENING as error:
-        raise ImageFileError(
-            f"{path.name} is not a zarr folder that can be read "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}).",
-            "Copy it again as a whole, hidden files included.",
-        ) from error
+        raise _unreadable(path, str(error) or type(error).__name__) from error
+
+
+def _unreadable(path: Path, reason: str) -> ImageFileError:
+    return ImageFileError(
+        f"{path.name} is not a zarr folder that can be read ({reason}).",
+        "Copy it again as a whole, hidden files included.",
+    )
 
 
 def _ome(group: Any) -> Mapping[str, Any]:
@@ -256,7 +261,7 @@ def _invalid(path: Path, meta: Mapping[str, Any]) -> ImageFileError:
             yaozarrs.validate_ome_object(dict(meta))
     except (ValidationError, ValueError, TypeError, NotImplementedError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
-        where = ".".join(map(str, first["loc"])) if first else ""
+        where = ".".join(str(part) for part in first["loc"][2:]) if first else ""
         reason = f"{where}: {first['msg']}" if first else str(error)
     return ImageFileError(
         f"{path.name} is not a valid OME-Zarr image ({reason}).",

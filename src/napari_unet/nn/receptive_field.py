@@ -206,6 +206,7 @@ class _Probe:
     def run(self) -> AxisGeometry:
         phases = 2 * self._coarsest()
         size = self._accepted_size(8 * phases)
+        self._check_grid(size)
         while True:
             responses, first = self._responses(size, phases)
             if not (responses[:, 0].any() or responses[:, -1].any()):
@@ -222,10 +223,21 @@ class _Probe:
         divisor = _period(responses)
         return AxisGeometry(
             divisor=divisor,
-            halo=_halo(responses, first - crop[0], divisor),
+            halo=crop if cut else _halo(responses, first, divisor),
             crop=crop,
             smallest=self._smallest(size, divisor),
         )
+
+    def _check_grid(self, size: int) -> None:
+        """Refuse a network whose output has another resolution than its input."""
+        larger = self._accepted_size(size + 1)
+        grown = [self._output(self._shape(n)) for n in (size, larger)]
+        sizes = [shape[self.axis] for shape in grown if shape]
+        if sizes[1] - sizes[0] != larger - size:
+            raise CheckpointError(
+                f"The output has {sizes[0]} pixels where the input has {size}.",
+                "Only networks whose output lies on the input's pixels can be run.",
+            )
 
     def _shape(self, size: int) -> tuple[int, ...]:
         return (*self.rest[: self.axis], size, *self.rest[self.axis + 1 :])
@@ -282,12 +294,6 @@ class _Probe:
         rows = []
         with torch.inference_mode():
             baseline = self.thin(blank)
-            if baseline.shape[2 + self.axis] < size // 2:
-                raise CheckpointError(
-                    f"The output has {baseline.shape[2 + self.axis]} pixels for "
-                    f"{size} of the input.",
-                    "Only networks whose output lies on the input's pixels are run.",
-                )
             for q in range(first, first + phases):
                 x = blank.clone()
                 x[:, :, *centre[: self.axis], q, *centre[self.axis + 1 :]] = 1.0

@@ -17,7 +17,10 @@ from napari_unet.errors import AxesError, CheckpointError, SettingsError
 from napari_unet.settings import Architecture
 
 CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
-CONV_TRANSPOSE: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+CONV_TRANSPOSE: dict[int, type[nn.Module]] = {
+    2: nn.ConvTranspose2d,
+    3: nn.ConvTranspose3d,
+}
 MAX_POOL: dict[int, type[nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 NORM: dict[tuple[str, int], type[nn.Module]] = {
     ("batch", 2): nn.BatchNorm2d,
@@ -53,11 +56,14 @@ class UNet(nn.Module):
         widths = [arch.base_channels * 2**level for level in range(arch.depth + 1)]
         inputs = [arch.in_channels, *widths[:-1]]
         self.encoder = nn.ModuleList(
-            _stage(arch, n_in, n_out) for n_in, n_out in zip(inputs, widths, strict=True)
+            _stage(arch, n_in, n_out)
+            for n_in, n_out in zip(inputs, widths, strict=True)
         )
         self.pools = nn.ModuleList(MAX_POOL[arch.ndim](f) for f in self.pooling)
         self.dropout = nn.Dropout(arch.dropout)
-        steps = list(zip(widths[:0:-1], widths[-2::-1], self.pooling[::-1], strict=True))
+        steps = list(
+            zip(widths[:0:-1], widths[-2::-1], self.pooling[::-1], strict=True)
+        )
         self.up = nn.ModuleList(_up(arch, *step) for step in steps)
         self.decoder = nn.ModuleList(_stage(arch, 2 * n, n) for _, n, _ in steps)
         self.head = CONV[arch.ndim](widths[0], arch.out_channels, 1)
@@ -204,7 +210,9 @@ def _stage(arch: Architecture, n_in: int, n_out: int) -> nn.Sequential:
     return nn.Sequential(layers)
 
 
-def _up(arch: Architecture, n_in: int, n_out: int, factor: tuple[int, ...]) -> nn.Module:
+def _up(
+    arch: Architecture, n_in: int, n_out: int, factor: tuple[int, ...]
+) -> nn.Module:
     if arch.upsampling == "transposed":
         return CONV_TRANSPOSE[arch.ndim](n_in, n_out, factor, stride=factor)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -261,7 +269,13 @@ def infer_architecture(state: dict[str, Tensor]) -> Architecture:
             "pooling": _decode_pooling(form[2:], ndim),
         }
         return Architecture.parse(values)
-    except (KeyError, IndexError, ValueError, ZeroDivisionError, SettingsError) as error:
+    except (
+        KeyError,
+        IndexError,
+        ValueError,
+        ZeroDivisionError,
+        SettingsError,
+    ) as error:
         raise CheckpointError(
             "The tensors are not those of this package's U-Net.",
             "Load a checkpoint that was saved here.",

@@ -1,0 +1,244 @@
+"""Intensity: measured once on the whole image, applied to every tile.
+
+Integers of up to 16 bits go through an exact histogram in one pass over the blocks;
+other types use all pixels up to 2^24, above that fixed blocks chosen from the shape.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.errors import AxesError
+from napari_unet.settings import Normalization
+
+# Above this many pixels, types without a histogram are measured on fixed blocks.
+LARGEST_EXACT = 2**24
+BLOCK_PIXELS = 2**16
+
+Region = tuple[slice, ...]
+Reader = Callable[[Region], npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class IntensityRange:
+    """What becomes 0 and 1, per channel of the network.
+
+    Parameters
+    ----------
+    low, high
+        In the image's own units.
+    n_invalid
+        Pixels that are NaN or infinite, among those measured.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    n_invalid: int = 0
+
+    def apply(
+        self, tile: npt.NDArray[Any], normalization: Normalization
+    ) -> npt.NDArray[np.float32]:
+        """Scale (C, ...) to float32: NaN and -inf become 0, +inf becomes 1.
+
+        A constant channel becomes 0.
+        """
+        wide = tile.dtype.itemsize > 4 or (
+            tile.dtype.kind in "iu" and tile.itemsize > 2
+        )
+        work = np.float64 if wide else np.float32
+        shape = (-1,) + (1,) * (tile.ndim - 1)
+        low = np.asarray(self.low, work).reshape(shape)
+        span = np.subtract(self.high, self.low)
+        gain = np.where(span > 0, 1 / np.where(span > 0, span, 1), 0)
+        scaled = tile.astype(work)
+        if tile.dtype.kind == "f":
+            for index, channel in enumerate(scaled):
+                ends = {"nan": self.low[index], "neginf": self.low[index]}
+                np.nan_to_num(channel, copy=False, posinf=self.high[index], **ends)
+        scaled -= low
+        scaled *= gain.astype(work).reshape(shape)
+        if normalization.clip:
+            np.clip(scaled, 0, 1, out=scaled)
+        if normalization.invert:
+            np.subtract(1, scaled, out=scaled)
+        return scaled.astype(np.float32, copy=False)
+
+
+def measure_intensity(
+    readers: Iterable[Reader],
+    shape: tuple[int, ...],
+    dtype: npt.DTypeLike,
+    normalization: Normalization,
+    *,
+    chunks: tuple[int, ...] | None = None,
+) -> IntensityRange:
+    """Measure the percentiles of one sample, or of several jointly.
+
+    Parameters
+    ----------
+    readers
+        One function per sample: spatial region -> (C, ...) pixels.
+    shape
+        Spatial shape of each sample.
+    dtype
+        The pixels' type.
+    normalization
+        Percentiles, and whether channels are measured jointly.
+    chunks
+        Reading granularity per spatial axis; whole rows otherwise.
+
+    Returns
+    -------
+    IntensityRange
+        Percentiles by linear interpolation.
+
+    Raises
+    ------
+    AxesError
+        If the pixels are complex or no numbers.
+    """
+    kind = np.dtype(dtype)
+    if kind.kind not in "biuf":
+        raise AxesError(
+            f"Pixels of type {kind} cannot be segmented.",
+            "Convert the image to integers or real numbers, such as its magnitude.",
+        )
+    readers = list(readers)
+    if kind.kind in "biu" and kind.itemsize <= 2:
+        blocks = _all_blocks(readers, shape, chunks)
+        counts, first = _histograms(blocks, kind, normalization)
+        limits = [_histogram_limits(row, first, normalization) for row in counts]
+        return _range(limits, 0)
+    n_pixels = math.prod(shape) * len(readers)
+    if n_pixels <= LARGEST_EXACT:
+        blocks = _all_blocks(readers, shape, chunks)
+    else:
+        blocks = _fixed_blocks(readers, shape)
+    return _measure_values(blocks, normalization)
+
+
+def _range(limits: list[tuple[float, float]], n_invalid: int) -> IntensityRange:
+    low, high = zip(*limits, strict=True)
+    return IntensityRange(low, high, n_invalid)
+
+
+def _all_blocks(
+    readers: list[Reader], shape: tuple[int, ...], chunks: tuple[int, ...] | None
+) -> Iterator[npt.NDArray[Any]]:
+    """Yield every pixel once, in blocks of whole chunks."""
+    for reader in readers:
+        for region in block_regions(shape, chunks):
+            yield reader(region)
+
+
+def block_regions(
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...] | None = None,
+    *,
+    n_pixels: int = 2**22,
+) -> Iterator[Region]:
+    """Yield regions that partition `shape`, aligned to chunks, of about `n_pixels`.
+
+    Parameters
+    ----------
+    shape
+        Spatial shape.
+    chunks
+        Storage granularity per axis.
+    n_pixels
+        Wanted size of a block.
+    """
+    block = list(chunks or (1,) * len(shape))
+    for axis in reversed(range(len(shape))):
+        room = n_pixels // math.prod(block)
+        block[axis] = min(shape[axis], block[axis] * max(1, room))
+    starts = (range(0, n, size) for n, size in zip(shape, block, strict=True))
+    for origin in itertools.product(*starts):
+        yield tuple(
+            slice(start, min(start + size, n))
+            for start, size, n in zip(origin, block, shape, strict=True)
+        )
+
+
+def _fixed_blocks(
+    readers: list[Reader], shape: tuple[int, ...]
+) -> Iterator[npt.NDArray[Any]]:
+    """Yield evenly spread blocks, about `LARGEST_EXACT` pixels in all."""
+    n_blocks = max(1, LARGEST_EXACT // BLOCK_PIXELS // len(readers))
+    side = math.ceil(BLOCK_PIXELS ** (1 / len(shape)))
+    per_axis = math.ceil(n_blocks ** (1 / len(shape)))
+    sizes = [min(side, n) for n in shape]
+    starts = [
+        np.unique(np.linspace(0, n - size, per_axis).astype(int)).tolist()
+        for n, size in zip(shape, sizes, strict=True)
+    ]
+    for reader in readers:
+        for origin in itertools.product(*starts):
+            ends = zip(origin, sizes, strict=True)
+            yield reader(tuple(slice(start, start + size) for start, size in ends))
+
+
+def _histograms(
+    blocks: Iterator[npt.NDArray[Any]], kind: np.dtype[Any], settings: Normalization
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Return counts (C, values) and the value of the first count."""
+    first = 0 if kind.kind in "bu" else int(np.iinfo(kind).min)
+    n_values = 2 if kind.kind == "b" else 2 ** (8 * kind.itemsize)
+    counts: npt.NDArray[np.int64] | None = None
+    for block in blocks:
+        if counts is None:
+            counts = np.zeros((len(block), n_values), np.int64)
+        for row, channel in zip(counts, block, strict=True):
+            values = channel.ravel().astype(np.intp) - first
+            row += np.bincount(values, minlength=n_values)
+    if counts is None:
+        raise AxesError("The image holds no pixels.", "Choose another region.")
+    if settings.joint_channels:
+        counts = np.broadcast_to(counts.sum(axis=0), counts.shape)
+    return counts, first
+
+
+def _histogram_limits(
+    counts: npt.NDArray[np.int64], first: int, settings: Normalization
+) -> tuple[float, float]:
+    cumulative = np.cumsum(counts)
+    n = int(cumulative[-1])
+
+    def percentile(q: float) -> float:
+        rank = q / 100 * (n - 1)
+        below = math.floor(rank)
+        ends = np.searchsorted(cumulative, [below, min(below + 1, n - 1)], "right")
+        low, high = (int(value) + first for value in ends)
+        return low + (high - low) * (rank - below)
+
+    return percentile(settings.low), percentile(settings.high)
+
+
+def _measure_values(
+    blocks: Iterator[npt.NDArray[Any]], settings: Normalization
+) -> IntensityRange:
+    flat = [block.reshape(len(block), -1) for block in blocks]
+    values = np.concatenate(flat, axis=1)
+    if settings.joint_channels:
+        joint = np.broadcast_to(values.reshape(1, -1), (len(values), values.size))
+        limits, n_invalid = [_value_limits(joint[0], settings)] * len(values), values
+    else:
+        limits, n_invalid = [_value_limits(row, settings) for row in values], values
+    return _range(limits, int(np.count_nonzero(~np.isfinite(n_invalid))))
+
+
+def _value_limits(
+    values: npt.NDArray[Any], settings: Normalization
+) -> tuple[float, float]:
+    finite = values[np.isfinite(values)].astype(np.float64)
+    if finite.size == 0:
+        return 0.0, 0.0
+    low, high = np.percentile(finite, [settings.low, settings.high])
+    return float(low), float(high)
