@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,8 @@ from napari_unet.settings import Normalization, Prediction, Separation, Tiling
 PixelSize = float | Sequence[float] | Mapping[str, float]
 Array = npt.NDArray[Any]
 
+SEPARATION = Separation()
+
 
 @dataclass(frozen=True)
 class Options:
@@ -85,10 +87,10 @@ class Options:
     pixel_size: PixelSize | None = None
     diameter: float | None = None
     scale: float | None = None
-    tiling: Tiling = Tiling()
-    prediction: Prediction = Prediction()
-    separation: Separation = Separation()
-    normalization: Normalization = Normalization()
+    tiling: Tiling = field(default_factory=Tiling)
+    prediction: Prediction = field(default_factory=Prediction)
+    separation: Separation = field(default_factory=Separation)
+    normalization: Normalization = field(default_factory=Normalization)
     device: str = "auto"
     workers: int = 0
 
@@ -128,7 +130,7 @@ class Segmentation:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def separate(self, separation: Separation) -> npt.NDArray[np.int32]:
-        """Separate the stored probabilities again; fields not given stay as they were."""
+        """Separate the stored probabilities again; fields not given stay."""
         return separate(
             self.probabilities,
             separation.over(self.separation),
@@ -186,7 +188,7 @@ def iter_segment(
 
 def separate(
     probabilities: Array,
-    separation: Separation = Separation(),
+    separation: Separation = SEPARATION,
     *,
     channels: Sequence[str] = (),
     axes: str | None = None,
@@ -224,9 +226,8 @@ def separate(
     labels = np.zeros(plan.labels_shape, np.int32)
     for sample in plan.samples():
         view = plan.probabilities_view(stored, sample)
-        plan.labels_view(labels, sample)[...] = _separate_sample(
-            view, names, separation
-        )
+        target = plan.labels_view(labels, sample)
+        target[...] = _separate_sample(view, names, separation)
     return link(labels, plan, separation)
 
 
@@ -322,7 +323,8 @@ class _Job:
         options: Options,
     ) -> None:
         self.options = options
-        self.image: ArrayLike = image[0] if isinstance(image, (list, tuple)) else image
+        several = isinstance(image, (list, tuple))
+        self.image = cast("ArrayLike", image[0] if several else image)
         self.model = model if isinstance(model, Model) else load_model(model)
         self.recipe = self.model.recipe
         self.notes = list(self.model.notes)
@@ -430,9 +432,7 @@ class _Job:
             self.plan.spatial_shape,
             self.image.dtype,
             self.normalization,
-            chunks=tuple(
-                min(pair) for pair in zip(sizes, self.plan.spatial_shape, strict=True)
-            ),
+            chunks=tuple(map(min, sizes, self.plan.spatial_shape)),
         )
 
     def _measure_all(self, samples: list[dict[str, int]]) -> list[IntensityRange]:

@@ -20,15 +20,20 @@ def test_the_file_appears_at_the_end(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def write_half(target: Path, failure: type[BaseException]) -> None:
+    with replacing(target) as temporary:
+        temporary.write_text("half")
+        raise failure
+
+
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError])
 def test_a_failure_keeps_the_old_file(
     tmp_path: Path, failure: type[BaseException]
 ) -> None:
     target = tmp_path / "a.tif"
     target.write_text("old")
-    with pytest.raises(failure), replacing(target) as temporary:
-        temporary.write_text("half")
-        raise failure
+    with pytest.raises(failure):
+        write_half(target, failure)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+# Without the interpreter's lock, and without a check for each division.
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
+
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
 # Neighbouring rows that come earlier: steps along the first and the second axis.
@@ -29,11 +32,11 @@ _EARLIER_ROWS = ((0, -1), (-1, -1), (-1, 0), (-1, 1))
 
 
 def compiled(function: Function) -> Function:
-    """Compile with numba: free of the interpreter's lock, and cached if possible."""
+    """Compile with numba on first use, and keep the result on disk if possible."""
     try:
-        return cast("Function", numba.njit(cache=True, nogil=True)(function))
+        return cast("Function", numba.njit(cache=True, **_OPTIONS)(function))
     except RuntimeError:  # no folder to write to: compile once per process
-        return cast("Function", numba.njit(nogil=True)(function))
+        return cast("Function", numba.njit(**_OPTIONS)(function))
 
 
 class Runs(NamedTuple):

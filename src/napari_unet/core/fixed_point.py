@@ -50,12 +50,14 @@ def to_fixed_point(
             f"{values.min():.3g} to {values.max():.3g}.",
             "Apply softmax or sigmoid first; labels and raw images have none.",
         )
-    return np.rint(np.clip(values, 0, 1) * np.float32(scale_of(dtype))).astype(dtype)
+    scaled = np.clip(values, 0, 1) * np.float32(scale_of(dtype))
+    stored: npt.NDArray[Any] = np.rint(scaled).astype(dtype)
+    return stored
 
 
 def threshold_of(threshold: float, scale: int) -> int:
-    """Return t such that for integers ``value > t`` means ``value / scale > threshold``.
+    """Return t: for integers, ``value > t`` means ``value / scale > threshold``.
 
-    Exact for the decimal that the user wrote: the product is rounded to 9 places first.
+    Exact for the decimal that the user wrote: the product is first rounded to 9 places.
     """
     return math.floor(round(threshold * scale, 9))

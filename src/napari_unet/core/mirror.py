@@ -46,9 +46,7 @@ def read_mirrored(
     indices = [mirrored_indices(span, n) for span, n in zip(read, shape, strict=True)]
     region = tuple(slice(int(i.min()), int(i.max()) + 1) for i in indices)
     pixels = reader(region)
-    for axis, (wanted, part, span) in enumerate(
-        zip(indices, region, read, strict=True)
-    ):
-        if (part.start, part.stop) != span:
+    for axis, (wanted, part) in enumerate(zip(indices, region, strict=True)):
+        if (part.start, part.stop) != read[axis]:
             pixels = pixels.take(wanted - part.start, axis=axis + 1)
     return pixels

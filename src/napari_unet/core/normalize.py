@@ -49,21 +49,19 @@ class IntensityRange:
 
         A constant channel becomes 0.
         """
-        wide = tile.dtype.itemsize > 4 or (
-            tile.dtype.kind in "iu" and tile.itemsize > 2
-        )
+        wide = tile.itemsize > 4 or (tile.dtype.kind in "iu" and tile.itemsize > 2)
         work = np.float64 if wide else np.float32
         shape = (-1,) + (1,) * (tile.ndim - 1)
         low = np.asarray(self.low, work).reshape(shape)
         span = np.subtract(self.high, self.low)
         gain = np.where(span > 0, 1 / np.where(span > 0, span, 1), 0)
-        scaled = tile.astype(work)
+        scaled: npt.NDArray[np.floating[Any]] = tile.astype(work)
         if tile.dtype.kind == "f":
             for index, channel in enumerate(scaled):
                 ends = {"nan": self.low[index], "neginf": self.low[index]}
                 np.nan_to_num(channel, copy=False, posinf=self.high[index], **ends)
-        scaled -= low
-        scaled *= gain.astype(work).reshape(shape)
+        np.subtract(scaled, low, out=scaled)
+        np.multiply(scaled, gain.astype(work).reshape(shape), out=scaled)
         if normalization.clip:
             np.clip(scaled, 0, 1, out=scaled)
         if normalization.invert:

@@ -7,7 +7,6 @@ alone: whichever region is asked for, its values are the same, bit for bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,10 +126,7 @@ def _interpolate(
 
 
 def resample_stored(
-    stored: npt.NDArray[Any],
-    resampling: Resampling,
-    *,
-    on_block: Callable[[], None] = lambda: None,
+    stored: npt.NDArray[Any], resampling: Resampling
 ) -> npt.NDArray[Any]:
     """Resample fixed-point probabilities (C, ...) and round them back to their type.
 
@@ -140,19 +136,18 @@ def resample_stored(
         uint8 or uint16.
     resampling
         From the shape of `stored` to the result's.
-    on_block
-        Called now and then; an exception raised by it ends the work.
     """
     shape = resampled_shape(resampling)
     result = np.empty((len(stored), *shape), stored.dtype)
     rows = max(1, 2**22 // max(1, math.prod(shape[1:])))
     for channel, target in zip(stored, result, strict=True):
-        read = resampled_reader(
-            lambda region, c=channel: c[None][(slice(None), *region)], resampling
-        )  # type: ignore[misc]
+        read = resampled_reader(_channel_reader(channel), resampling)
         for start in range(0, shape[0], rows):
             stop = min(start + rows, shape[0])
             region = (slice(start, stop), *(slice(0, n) for n in shape[1:]))
             target[start:stop] = np.rint(read(region)[0])
-            on_block()
     return result
+
+
+def _channel_reader(channel: npt.NDArray[Any]) -> Reader:
+    return lambda region: channel[region][None]

@@ -29,7 +29,10 @@ def gaussian_window(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
         distance = (np.arange(n) - (n - 1) / 2) / max(1.0, GAUSSIAN_SIGMA * n)
         profiles.append(np.exp(-0.5 * distance**2))
     window = functools.reduce(np.multiply.outer, profiles)
-    return np.maximum(window, LEAST_WEIGHT).astype(np.float32)
+    floored: npt.NDArray[np.float32] = np.maximum(window, LEAST_WEIGHT).astype(
+        np.float32
+    )
+    return floored
 
 
 class Blender:

@@ -59,8 +59,9 @@ class _Picture(NamedTuple):
 class _Plan(NamedTuple):
     """Components with several labels: their runs, one component after the other.
 
-    `first` gives the first run of each, `boxes` (n, 6) its first plane, line and
-    column and their numbers, `fills_box` how its distances are measured.
+    `first` gives the first run of each, `boxes` (n, 7) its first plane, line and
+    column, their numbers, and its pixels; `fills_box` tells whether distances are
+    measured in all of the box.
     """
 
     runs: Runs
@@ -177,69 +178,59 @@ def _only_label(seeds: NDArray[np.int32], runs: Runs, count: int) -> NDArray[np.
 
 
 @compiled
-def _runs_by_component(
-    runs: Runs, wanted: NDArray[np.bool_]
-) -> tuple[Runs, NDArray[np.int64]]:
-    """Return the runs of the wanted components, grouped, and where groups start."""
-    number = np.cumsum(wanted) - 1
-    n = number[-1] + 1
-    first = np.zeros(n + 1, np.int64)
-    for c in runs.component:
-        if wanted[c]:
-            first[number[c] + 1] += 1
-    first = np.cumsum(first)
-    place = first[:-1].copy()
+def _group_runs(
+    runs: Runs, number: NDArray[np.int64], first: NDArray[np.int64]
+) -> Runs:
+    """Return the runs of numbered components, grouped by the number.
+
+    `first` gives where each group starts; it is moved to where the group ends.
+    """
     row = np.empty(first[-1], np.int32)
     start, stop, component = np.empty_like(row), np.empty_like(row), np.empty_like(row)
     for i in range(runs.row.size):
-        if wanted[runs.component[i]]:
-            c = number[runs.component[i]]
-            j = place[c]
+        c = number[runs.component[i]]
+        if c >= 0:
+            j = first[c]
             row[j], start[j], stop[j] = runs.row[i], runs.start[i], runs.stop[i]
             component[j] = c
-            place[c] += 1
-    return Runs(row, start, stop, component, runs.offset), first
+            first[c] += 1
+    return Runs(row, start, stop, component, runs.offset)
 
 
 @compiled
-def _bounding_boxes(
-    runs: Runs, first: NDArray[np.int64], lines: int
-) -> NDArray[np.int64]:
-    """Return (n, 6): first plane, line and column, then their numbers."""
-    boxes = np.empty((first.size - 1, 6), np.int64)
-    for c in range(boxes.shape[0]):
-        group = slice(first[c], first[c + 1])
-        row, line = runs.row[group], runs.row[group] % lines
-        boxes[c, 0], boxes[c, 3] = row[0] // lines, row[-1] // lines
-        boxes[c, 1], boxes[c, 4] = line.min(), line.max()
-        boxes[c, 2], boxes[c, 5] = runs.start[group].min(), runs.stop[group].max() - 1
-    boxes[:, 3:] += 1 - boxes[:, :3]
-    return boxes
-
-
-@compiled
-def _fills_box(
-    runs: Runs, first: NDArray[np.int64], boxes: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Tell for which components distances are measured in all of the bounding box."""
-    fills = np.empty(first.size - 1, np.bool_)
-    for c in range(fills.size):
-        pixels = 0
-        for i in range(first[c], first[c + 1]):
-            pixels += runs.stop[i] - runs.start[i]
-        fills[c] = boxes[c, 3] * boxes[c, 4] * boxes[c, 5] <= SPARSE * pixels
-    return fills
+def _measure(runs: Runs, lines: int, boxes: NDArray[np.int64]) -> None:
+    """Update first and last plane, line and column, and the number of pixels."""
+    for i in range(runs.row.size):
+        c, row = runs.component[i], runs.row[i]
+        boxes[c, 0], boxes[c, 3] = (
+            min(boxes[c, 0], row // lines),
+            max(boxes[c, 3], row // lines),
+        )
+        boxes[c, 1], boxes[c, 4] = (
+            min(boxes[c, 1], row % lines),
+            max(boxes[c, 4], row % lines),
+        )
+        boxes[c, 2] = min(boxes[c, 2], runs.start[i])
+        boxes[c, 5] = max(boxes[c, 5], runs.stop[i] - 1)
+        boxes[c, 6] += runs.stop[i] - runs.start[i]
 
 
 def _plan(runs: Runs, wanted: NDArray[np.bool_], lines: int) -> _Plan:
-    grouped, first = _runs_by_component(runs, wanted)
-    boxes = _bounding_boxes(grouped, first, lines)
-    return _Plan(grouped, first, boxes, _fills_box(grouped, first, boxes))
+    number = np.where(wanted, np.cumsum(wanted) - 1, -1)
+    n_runs = np.bincount(number[runs.component] + 1, minlength=number.max() + 2)[1:]
+    first = np.concatenate(([0], np.cumsum(n_runs)))
+    grouped = _group_runs(runs, number, first.copy())
+    boxes = np.zeros((n_runs.size, 7), np.int64)
+    boxes[:, :3] = MAX_LENGTH
+    _measure(grouped, lines, boxes)
+    boxes[:, 3:6] += 1 - boxes[:, :3]
+    fills_box = boxes[:, 3:6].prod(1) <= SPARSE * boxes[:, 6]
+    return _Plan(grouped, first, boxes, fills_box)
 
 
 def _make_scratch(plan: _Plan, lines: int) -> Scratch:
     """Return scratch that is large enough for every component, filled with 0."""
-    sizes = plan.boxes[:, 3:]
+    sizes = plan.boxes[:, 3:6]
     margins = np.array((2, 2 * (lines > 1), 2))
     padded = (sizes + margins).prod(1).max()
     dense = sizes[plan.fills_box]

@@ -36,6 +36,14 @@ from napari_unet.settings import FORMAT_VERSION, Architecture, Prediction, Recip
 
 METADATA_KEY = "napari_unet"
 BUNDLED = Path(__file__).parents[1] / "models"
+DAMAGED = (
+    RuntimeError,
+    EOFError,
+    ValueError,
+    KeyError,
+    OSError,
+    zipfile.BadZipFile,
+)
 SUFFIXES = (".safetensors", ".pt", ".pth")
 
 
@@ -154,9 +162,8 @@ def save_model(path: str | Path, network: nn.Module, recipe: Recipe) -> None:
         raise CheckpointError(
             f"{path.name} is no name for a checkpoint.", "End it with .safetensors."
         )
-    state = {
-        name: value.contiguous().cpu() for name, value in network.state_dict().items()
-    }
+    tensors = network.state_dict().items()
+    state = {name: value.contiguous().cpu() for name, value in tensors}
     data = save_tensors(state, {METADATA_KEY: recipe.model_dump_json()})
     with replacing(path) as temporary:
         temporary.write_bytes(data)
@@ -300,28 +307,24 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path.name} holds code or objects besides weights; it was not loaded.",
             "Save the state dict alone: torch.save(network.state_dict(), path).",
         ) from None
-    except (
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        OSError,
-        zipfile.BadZipFile,
-    ) as error:
+    except DAMAGED as error:
         raise CheckpointError(
             f"{path.name} is damaged or no PyTorch file ({_first_line(error)}).",
             "Copy or download it again.",
         ) from None
-    is_state = isinstance(found, dict) and all(
-        isinstance(key, str) and isinstance(value, Tensor)
-        for key, value in found.items()
-    )
-    if not is_state or not found:
+    if not _is_state(found):
         raise CheckpointError(
             f"{path.name} is not a bare state dict.",
             "Save the state dict alone: torch.save(network.state_dict(), path).",
         )
     return dict(found)
+
+
+def _is_state(found: object) -> bool:
+    if not isinstance(found, dict) or not found:
+        return False
+    names = all(isinstance(name, str) for name in found)
+    return names and all(isinstance(value, Tensor) for value in found.values())
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Devices: which one, in which arithmetic, and what "out of memory" looks like there."""
+"""Devices: which one, in which arithmetic, and what a full memory looks like."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ change a value. `iter_predict` yields as tiles finish and may be closed at any t
 from __future__ import annotations
 
 import copy
+import functools
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -73,14 +75,14 @@ class Predictor:
         """Return float32 probabilities (C, ...) of one tile (C, ...), on the device."""
         with exact_arithmetic(self.device, self.prediction.precision):
             x = torch.from_numpy(np.ascontiguousarray(tile))[None].to(self.device)
-            total: Tensor | None = None
             turns = _turns(self.prediction.test_time_averaging, self.ndim)
-            for flips, quarters in turns:
-                part = self._activate(self.network(_turn(x, flips, quarters)))
-                part = _turn_back(part, flips, quarters)
-                total = part if total is None else total.add_(part)
-            assert total is not None
+            parts = (self._turned(x, *turn) for turn in turns)
+            total = functools.reduce(Tensor.add_, parts)
             return total[0] if len(turns) == 1 else total[0].div_(len(turns))
+
+    def _turned(self, x: Tensor, flips: tuple[int, ...], quarters: int) -> Tensor:
+        logits = self.network(_turn(x, flips, quarters))
+        return _turn_back(self._activate(logits), flips, quarters)
 
     def _activate(self, logits: Tensor) -> Tensor:
         logits = logits.float()
@@ -96,7 +98,7 @@ def make_predictor(
     ndim = recipe.architecture.ndim
     ready = fold_batch_norm(copy.deepcopy(network).eval()).to(device)
     layout = torch.channels_last if ndim == 2 else torch.channels_last_3d
-    ready = ready.to(memory_format=layout)
+    ready = ready.to(memory_format=layout)  # type: ignore[call-overload]
     return Predictor(ready, recipe.activation, prediction, device, ndim)
 
 
@@ -106,12 +108,11 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
         if not isinstance(module, nn.Sequential):
             continue
         children = list(module.named_children())
-        for (name, conv), (norm_name, norm) in zip(
-            children, children[1:], strict=False
-        ):
-            foldable = isinstance(conv, (nn.Conv2d, nn.Conv3d))
-            if foldable and isinstance(norm, FIXED_NORMS) and norm.track_running_stats:
-                setattr(module, name, fuse_conv_bn_eval(conv, norm))
+        for (name, conv), (norm_name, norm) in itertools.pairwise(children):
+            fixed = isinstance(norm, FIXED_NORMS) and norm.track_running_stats
+            if fixed and isinstance(conv, (nn.Conv2d, nn.Conv3d)):
+                fused = fuse_conv_bn_eval(conv, cast("nn.BatchNorm2d", norm))
+                setattr(module, name, fused)
                 setattr(module, norm_name, nn.Identity())
     return network
 
@@ -221,9 +222,8 @@ class _thread_pool:
     def __init__(self, workers: int, device: torch.device) -> None:
         self.threads = torch.get_num_threads()
         share = max(1, self.threads // workers) if device.type == "cpu" else 1
-        start = (torch.set_num_threads, (share,)) if workers > 1 else (None, ())
         self.pool = ThreadPoolExecutor(
-            workers, "tile", initializer=start[0], initargs=start[1]
+            workers, "tile", lambda: torch.set_num_threads(share)
         )
 
     def __enter__(self) -> ThreadPoolExecutor:
@@ -249,7 +249,9 @@ def _turns(averaging: str, ndim: int) -> list[Turn]:
             (tuple(a for i, a in enumerate(axes) if bits >> i & 1), 0)
             for bits in subsets
         ]
-    flat = [((), q) for q in range(4)] + [((axes[-1],), q) for q in range(4)]
+    flat: list[Turn] = [((), q) for q in range(4)] + [
+        ((axes[-1],), q) for q in range(4)
+    ]
     if ndim == 2:
         return flat
     return flat + [((axes[0], *flips), q) for flips, q in flat]

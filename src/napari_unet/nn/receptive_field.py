@@ -11,6 +11,7 @@ import copy
 import itertools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -99,13 +100,13 @@ def bytes_per_pixel(network: nn.Module, *, ndim: int, in_channels: int) -> float
         Channels that it takes.
     """
     meta = copy.deepcopy(network).to("meta").eval()
-    widest, skips = 0, {}
+    widest, skips = 0, dict[int, int]()
 
-    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
         nonlocal widest
-        if not isinstance(output, Tensor) or any(module.children()):
+        if not isinstance(output, Tensor) or list(module.children()):
             return
-        seen = sum(x.numel() for x in inputs if isinstance(x, Tensor))
+        seen = sum(x.numel() for x in inputs)
         widest = max(widest, seen + output.numel())
         pixels = math.prod(output.shape[2:])
         skips[pixels] = max(skips.get(pixels, 0), output.numel())
@@ -115,15 +116,15 @@ def bytes_per_pixel(network: nn.Module, *, ndim: int, in_channels: int) -> float
     shape = _accepted_shape(meta, ndim, in_channels, at_least=256 if ndim == 2 else 64)
     with torch.inference_mode():
         meta(torch.empty(1, in_channels, *shape, device="meta"))
-    return 4 * (widest + sum(skips.values())) / math.prod(shape)
+    return float(4 * (widest + sum(skips.values())) / math.prod(shape))
 
 
 class _ThinConv(nn.Module):
     """A convolution on the channels' mean, with random positive weights."""
 
-    def __init__(self, conv: nn.Module, generator: torch.Generator) -> None:
+    def __init__(self, conv: Any, generator: torch.Generator) -> None:
         super().__init__()
-        self.conv = type(conv)(
+        self.conv: Any = type(conv)(
             1,
             1,
             conv.kernel_size,
@@ -135,10 +136,9 @@ class _ThinConv(nn.Module):
             padding_mode=conv.padding_mode,
             dtype=torch.float64,
         )
-        weight = torch.rand(
-            self.conv.weight.shape, generator=generator, dtype=torch.float64
-        )
-        self.conv.weight.data = (0.5 + weight) / weight.numel()
+        kernel: Tensor = self.conv.weight
+        random = torch.rand(kernel.shape, generator=generator, dtype=kernel.dtype)
+        kernel.data = (0.5 + random) / kernel.numel()
 
     def forward(self, x: Tensor, *_: object) -> Tensor:
         """Convolve the mean of the channels."""
@@ -296,7 +296,9 @@ class _Probe:
             baseline = self.thin(blank)
             for q in range(first, first + phases):
                 x = blank.clone()
-                x[:, :, *centre[: self.axis], q, *centre[self.axis + 1 :]] = 1.0
+                middle = (*centre[: self.axis], q, *centre[self.axis + 1 :])
+                for channel in range(self.in_channels):
+                    x[(0, channel, *middle)] = 1.0
                 change = (self.thin(x) - baseline).abs()
                 rows.append(change.transpose(0, 2 + self.axis).flatten(1).sum(dim=1))
         return torch.stack(rows), first

@@ -228,9 +228,9 @@ def _up(
 
 def _initialise(module: nn.Module) -> None:
     """Gaussian weights with standard deviation sqrt(2 / N), N the incoming nodes."""
-    if isinstance(module, tuple(CONV.values())):
+    if isinstance(module, (nn.Conv2d, nn.Conv3d)):
         incoming = math.prod(module.weight.shape[1:])
-    elif isinstance(module, tuple(CONV_TRANSPOSE.values())):
+    elif isinstance(module, (nn.ConvTranspose2d, nn.ConvTranspose3d)):
         incoming = module.weight.shape[0]  # stride = kernel: one tap per output pixel
     else:
         return
