@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +299,24 @@ def test_other_pages_of_a_stack_are_not_decoded(
     np.testing.assert_array_equal(source.data[1:, 3], array[1:, 3])
     with pytest.raises(ImageFileError, match="could not be decoded"):
         source.data[0]
+    source.close()
+
+
+@pytest.mark.parametrize("layout", ["compressed tiles", "compressed strips"])
+def test_threads_may_read_together(
+    tmp_path: Path, rng: np.random.Generator, layout: str
+) -> None:
+    array = rng.integers(0, 255, (6, 90, 100), np.uint8)
+    source = read_image(write(tmp_path / "a.tif", array, **LAYOUTS[layout]))
+    corners = rng.integers(0, 60, (60, 2)).tolist()
+
+    def equal(corner: list[int]) -> bool:
+        y, x = corner
+        key = (slice(None), slice(y, y + 40), slice(x, x + 40))
+        return np.array_equal(source.data[key], array[key])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(equal, corners))
     source.close()
 
 

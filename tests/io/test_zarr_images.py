@@ -27,7 +27,8 @@ def multiscales(
             axis["unit"] = unit
     datasets = []
     for level, path in enumerate(paths):
-        factors = [v * 2**level if a in "yx" else v for a, v in zip(axes, scale)]
+        pairs = zip(axes, scale, strict=True)
+        factors = [v * 2**level if a in "yx" else v for a, v in pairs]
         step = {"type": "scale", "scale": factors}
         datasets.append({"path": path, "coordinateTransformations": [step]})
     return [{"axes": described, "datasets": datasets, "version": "0.4"}]

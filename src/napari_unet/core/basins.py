@@ -74,8 +74,9 @@ def _point_down(
     for i in range(runs.row.size):
         at = address(box, runs.row[i], runs.start[i])
         n = runs.stop[i] - runs.start[i]
-        most[:n] = scratch.priority[at : at + n]
-        code[:n] = offsets.size
+        own = scratch.priority[at : at + n]
+        for x in range(n):
+            most[x], code[x] = own[x], offsets.size
         for k in range(half - 1, -1, -1):
             line = scratch.priority[at + offsets[k] : at + offsets[k] + n]
             for x in range(n):

@@ -67,19 +67,20 @@ def _part_at_median(points: NDArray[np.int64], low: int, high: int, axis: int) -
 def plant_tree(points: NDArray[np.int64]) -> NDArray[np.int8]:
     """Reorder `points` into a k-d tree and return the axis at each median."""
     axes = np.zeros(points.shape[0], np.int8)
-    # Ranges still to be split: halving them 64 times exhausts any array.
-    todo = np.empty((128, 2), np.int64)
-    todo[0] = (0, points.shape[0])
+    # Ranges still to be split: halving 62 times exhausts any array.
+    todo = np.empty((64, 2), np.int64)
+    todo[0, 0], todo[0, 1] = 0, points.shape[0]
     n = 1
     while n:
         n -= 1
-        low, high = todo[n]
+        low, high = todo[n, 0], todo[n, 1]
         if high - low <= _LEAF:
             continue
         axis = _widest_axis(points, low, high)
         middle = _part_at_median(points, low, high, axis)
         axes[middle] = axis
-        todo[n], todo[n + 1] = (low, middle), (middle + 1, high)
+        todo[n, 0], todo[n, 1] = low, middle
+        todo[n + 1, 0], todo[n + 1, 1] = middle + 1, high
         n += 2
     return axes
 
@@ -102,21 +103,22 @@ def nearest_point(
 ) -> int:
     """Return the index of a point of the tree nearest to `at`; `guess` is any point."""
     todo = np.empty((64, 3), np.int64)
-    todo[0] = (0, points.shape[0], 0)
+    todo[0, 0], todo[0, 1], todo[0, 2] = 0, points.shape[0], 0
     n, best, least = 1, guess, squared_distance(points, guess, at)
     while n:
         n -= 1
-        low, high, bound = todo[n]
+        low, high, bound = todo[n, 0], todo[n, 1], todo[n, 2]
         while high - low > _LEAF and bound < least:
             middle = (low + high) // 2
             delta = at[axes[middle]] - points[middle, axes[middle]]
             if squared_distance(points, middle, at) < least:
                 best, least = middle, squared_distance(points, middle, at)
+            todo[n, 2] = max(bound, delta * delta)
             if delta < 0:
-                todo[n] = (middle + 1, high, max(bound, delta * delta))
+                todo[n, 0], todo[n, 1] = middle + 1, high
                 high = middle
             else:
-                todo[n] = (low, middle, max(bound, delta * delta))
+                todo[n, 0], todo[n, 1] = low, middle
                 low = middle + 1
             n += 1
         for i in range(low, high if bound < least else low):

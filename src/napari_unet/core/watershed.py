@@ -265,12 +265,12 @@ def _prepare(picture: _Picture, runs: Runs, box: Box, scratch: Scratch) -> None:
 def _finish(runs: Runs, box: Box, scratch: Scratch, labels: NDArray[np.int32]) -> None:
     """Write the labels of one component, and clear the scratch."""
     for i in range(runs.row.size):
-        start, stop = runs.start[i], runs.stop[i]
-        at = address(box, runs.row[i], start)
-        end = at + stop - start
-        labels[runs.row[i], start:stop] = scratch.basin[at:end]
-        scratch.priority[at:end] = 0
-        scratch.basin[at:end] = 0
+        at = address(box, runs.row[i], runs.start[i])
+        line = labels[runs.row[i], runs.start[i] : runs.stop[i]]
+        priority = scratch.priority[at : at + line.size]
+        basin = scratch.basin[at : at + line.size]
+        for x in range(line.size):
+            line[x], priority[x], basin[x] = basin[x], 0, 0
 
 
 @compiled

@@ -15,6 +15,7 @@ from PIL import Image
 
 from napari_unet.errors import AxesError, ImageFileError
 from napari_unet.io.atomic import replacing
+from napari_unet.io.colouring import colour_objects
 from napari_unet.io.legend import draw_legend
 from napari_unet.io.names import PICTURE_SUFFIXES
 from napari_unet.io.planes import display_step
@@ -41,7 +42,6 @@ PALETTE = np.array(
 CLASS_PALETTE = np.concatenate([PALETTE, PALETTE // 2])
 _FILL = 0.16
 _SEMANTIC_FILL = 0.4
-_REACH = (1, 2, 4)
 _BACKGROUND = ("", "background")
 
 
@@ -83,8 +83,9 @@ def overlay(
     if semantic:
         return _semantic(ground, ids, class_names)
     ranks, count = _ranks(ids)
-    table = _colours(_colour_indices(ranks, count), PALETTE)
-    return _draw(ground, ranks, table, _FILL)
+    indices = colour_objects(ranks, count, n_colours=len(PALETTE))
+    table = _colours(indices, PALETTE)
+    return _draw(ground, ranks, table=table, fill=_FILL)
 
 
 def write_picture(path: str | Path, rgb: npt.NDArray[np.uint8]) -> None:
@@ -144,7 +145,7 @@ def _semantic(
     shift = int(bool(names) and names[0].lower() not in _BACKGROUND)
     classes = np.where(labels >= 0, labels.astype(np.int64) + shift, 0)
     table = _colours(np.arange(classes.max(initial=0) + 1), CLASS_PALETTE)
-    picture = _draw(ground, classes, table, _SEMANTIC_FILL)
+    picture = _draw(ground, classes, table=table, fill=_SEMANTIC_FILL)
     shown = [int(c) for c in np.unique(classes) if c > 0]
     return draw_legend(picture, {_name(c - shift, names): table[c] for c in shown})
 
@@ -167,49 +168,6 @@ def _ranks(labels: npt.NDArray[Any]) -> tuple[Labels, int]:
     return ranks, int(ids.size) - background
 
 
-def _colour_indices(ranks: Labels, count: int) -> Labels:
-    """Colour the objects so that near neighbours differ.
-
-    Greedy, those with most neighbours first (Welsh and Powell 1967): a map of cells
-    then needs far fewer colours than there are.
-    """
-    neighbours: list[set[int]] = [set() for _ in range(count + 1)]
-    for one, other in _near_pairs(ranks, count):
-        neighbours[one].add(other)
-        neighbours[other].add(one)
-    colours = [0] * (count + 1)
-    n = len(PALETTE)
-    for rank in sorted(range(1, count + 1), key=lambda r: -len(neighbours[r])):
-        taken = {colours[other] for other in neighbours[rank]}
-        order = [1 + (rank * 3 + i) % n for i in range(n)]
-        colours[rank] = next((c for c in order if c not in taken), order[0])
-    return np.array(colours, np.int64)
-
-
-def _near_pairs(ranks: Labels, count: int) -> list[tuple[int, int]]:
-    """Return pairs of objects that come within a few pixels of each other."""
-    codes = [np.empty(0, np.int64)]
-    for reach in _REACH:
-        for dy, dx in ((0, reach), (reach, 0), (reach, reach), (reach, -reach)):
-            one, other = _shifted(ranks, dy, dx)
-            both = (one > 0) & (other > 0) & (one != other)
-            codes.append(np.unique(one[both] * (count + 1) + other[both]))
-    pairs = np.unique(np.concatenate(codes))
-    first, second = np.divmod(pairs, count + 1)
-    return list(zip(first.tolist(), second.tolist(), strict=True))
-
-
-def _shifted(ranks: Labels, dy: int, dx: int) -> tuple[Labels, Labels]:
-    """Return two views whose equal positions lie (dy, dx) apart."""
-    if dx < 0:
-        return _shifted(ranks[:, ::-1], dy, -dx)
-    height, width = ranks.shape
-    return (
-        ranks[: max(height - dy, 0), : max(width - dx, 0)],
-        ranks[dy:, dx:],
-    )
-
-
 def _outlines(ranks: Labels) -> npt.NDArray[np.bool_]:
     """Mark the pixels of objects that touch another label through a face."""
     edge = np.zeros(ranks.shape, bool)
@@ -222,7 +180,7 @@ def _outlines(ranks: Labels) -> npt.NDArray[np.bool_]:
     return edge & (ranks > 0)
 
 
-def _draw(ground: Picture, ranks: Labels, table: Picture, fill: float) -> Picture:
+def _draw(ground: Picture, ranks: Labels, *, table: Picture, fill: float) -> Picture:
     """Tint each object lightly and draw its outline, in the colour of its rank."""
     picture = ground.copy()
     inside = ranks > 0

@@ -38,7 +38,7 @@ def pick_plane(labels: ArrayLike, axes: str) -> dict[str, int]:
         full = [
             z
             for z in range(size.get("Z", 1))
-            if take_plane(labels, axes, {"T": t, "Z": z}).any()
+            if take_plane(labels, axes, plane={"T": t, "Z": z}).any()
         ]
         if full:
             return _only({"T": t, "Z": full[len(full) // 2]}, axes)
@@ -46,7 +46,7 @@ def pick_plane(labels: ArrayLike, axes: str) -> dict[str, int]:
 
 
 def take_plane(
-    array: ArrayLike, axes: str, plane: Mapping[str, int], *, step: int = 1
+    array: ArrayLike, axes: str, *, plane: Mapping[str, int], step: int = 1
 ) -> npt.NDArray[Any]:
     """Read one plane of an image or of labels.
 

@@ -62,7 +62,7 @@ def read_tiff(path: Path, *, series: int = 0) -> Found:
         file = _open(path)
         try:
             chosen = _choose(file, path, series)
-            _check_whole(file, chosen, path, heard)
+            _check_whole(file, chosen, path=path, heard=heard)
             return _found(file, chosen, series)
         except _PARSING as error:
             file.close()
@@ -118,6 +118,7 @@ def _choose(
 def _check_whole(
     file: tifffile.TiffFile,
     series: tifffile.TiffPageSeries,
+    *,
     path: Path,
     heard: list[str],
 ) -> None:
@@ -148,7 +149,7 @@ def _last_byte(page: Any, file: tifffile.TiffFile) -> int:
 def _found(
     file: tifffile.TiffFile, series: tifffile.TiffPageSeries, index: int
 ) -> Found:
-    words = describe(file, series, index)
+    words = describe(file, series, index=index)
     letters = _letters(series.axes)
     if series.dataoffset is not None and series.dtype.kind != "b":
         mapped = _mapped(file, series)

@@ -21,7 +21,7 @@ _MPP = re.compile(r"\bMPP\s*=\s*([0-9.]+)")
 
 
 def describe(
-    file: tifffile.TiffFile, series: tifffile.TiffPageSeries, index: int
+    file: tifffile.TiffFile, series: tifffile.TiffPageSeries, *, index: int
 ) -> dict[str, Any]:
     """Return the arguments of `Found` that describe one series.
 

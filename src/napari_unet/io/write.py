@@ -74,7 +74,7 @@ def write_labels(
         _write_npy(path, labels, dtype)
         return
     metadata = _metadata(letters, pixel_size, description)
-    _write_ome(path, labels, letters, dtype, metadata=metadata)
+    _write_ome(path, labels, letters=letters, dtype=dtype, metadata=metadata)
 
 
 def write_image(
@@ -128,7 +128,7 @@ def write_image(
     if channel_names:
         _check_names(channel_names, letters, tuple(image.shape))
         metadata["Channel"] = {"Name": list(channel_names)}
-    _write_ome(path, image, stored, dtype, metadata=metadata)
+    _write_ome(path, image, letters=stored, dtype=dtype, metadata=metadata)
 
 
 def read_provenance(path: str | Path) -> dict[str, Any] | None:
@@ -209,6 +209,7 @@ def _write_npy(path: Path, array: ArrayLike, dtype: np.dtype[Any]) -> None:
         for rows in _row_ranges(array):
             out[rows] = np.asarray(array[rows])
         out.flush()
+        del out  # Windows does not rename a file that is mapped
 
 
 def _check_names(names: tuple[str, ...], letters: str, shape: tuple[int, ...]) -> None:
@@ -251,9 +252,9 @@ def _metadata(
 def _write_ome(
     path: Path,
     array: ArrayLike,
+    *,
     letters: str,
     dtype: np.dtype[Any],
-    *,
     metadata: dict[str, Any],
 ) -> None:
     """Write pages in the order of `letters`, with Y and X (and samples) moved last."""
@@ -262,6 +263,7 @@ def _write_ome(
     size = dict(zip(letters, array.shape, strict=True))
     shape = tuple(size[a] for a in leading + page_letters)
     tile = tuple(min(TILE, -(-size[a] // 16) * 16) for a in "YX")
+    pages = [range(size[a]) for a in leading]
     read = _page_reader(array, letters, page_letters)
     with (
         replacing(path) as temporary,
@@ -270,7 +272,7 @@ def _write_ome(
         ) as writer,
     ):
         writer.write(
-            _tiles(read, [range(size[a]) for a in leading], shape, tile, dtype=dtype),
+            _tiles(read, pages, shape=shape, tile=tile, dtype=dtype),
             shape=shape,
             dtype=dtype,
             tile=tile,
@@ -313,9 +315,9 @@ def _page_reader(array: ArrayLike, letters: str, page_letters: str) -> Reader:
 def _tiles(
     read: Reader,
     leading: list[range],
+    *,
     shape: tuple[int, ...],
     tile: tuple[int, ...],
-    *,
     dtype: np.dtype[Any],
 ) -> Iterator[npt.NDArray[Any]]:
     """Yield full tiles in file order; a band of rows is in memory at a time."""

@@ -49,7 +49,7 @@ def read_zarr(path: Path, *, series: int = 0) -> Found:
     if "well" in meta:
         return _field(path, meta["well"], series)
     if "multiscales" in meta:
-        return _multiscale(node, path, meta, series)
+        return _multiscale(node, path, meta=meta, series=series)
     return _only_child(node, path, series)
 
 
@@ -78,7 +78,9 @@ def _ome(group: Any) -> Mapping[str, Any]:
     return inner if isinstance(inner, Mapping) else attributes
 
 
-def _multiscale(group: Any, path: Path, meta: Mapping[str, Any], series: int) -> Found:
+def _multiscale(
+    group: Any, path: Path, *, meta: Mapping[str, Any], series: int
+) -> Found:
     images = meta["multiscales"]
     if not isinstance(images, list) or not 0 <= series < len(images):
         count = len(images) if isinstance(images, list) else 0
@@ -92,20 +94,20 @@ def _multiscale(group: Any, path: Path, meta: Mapping[str, Any], series: int) ->
         name = str(dataset["path"])
     except (KeyError, IndexError, TypeError):
         raise _invalid(path, meta) from None
-    array = _array(group, name, path, meta)
+    array = _array(group, name, path=path, meta=meta)
     letters, units = _axes(image, array.ndim)
     if len(letters) != array.ndim:
         raise _invalid(path, meta)
     return Found(
         array,
         letters,
-        pixel_size=_pixel_size(image, dataset, letters, units),
+        pixel_size=_pixel_size(image, dataset, letters=letters, units=units),
         channel_names=_channel_names(meta),
         chunks=tuple(array.chunks),
     )
 
 
-def _array(group: Any, name: str, path: Path, meta: Mapping[str, Any]) -> Any:
+def _array(group: Any, name: str, *, path: Path, meta: Mapping[str, Any]) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -143,6 +145,7 @@ def _letters(names: Any) -> str:
 def _pixel_size(
     image: Mapping[str, Any],
     dataset: Mapping[str, Any],
+    *,
     letters: str,
     units: list[str | None],
 ) -> dict[str, float]:
@@ -192,7 +195,9 @@ def _as_level(array: Any, parent: Path, name: str) -> Found | None:
                 return Found(
                     array,
                     letters,
-                    pixel_size=_pixel_size(image, dataset, letters, units),
+                    pixel_size=_pixel_size(
+                        image, dataset, letters=letters, units=units
+                    ),
                     channel_names=_channel_names(meta),
                     chunks=tuple(array.chunks),
                 )

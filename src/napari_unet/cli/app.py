@@ -1,0 +1,265 @@
+"""Commands: what each is called, takes and says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_unet.cli.options import numbers, settings_flags, split
+from napari_unet.errors import SettingsError
+from napari_unet.settings import Normalization, Prediction, Separation, Tiling
+
+app = typer.Typer(
+    name="napari-unet",
+    help="Cell segmentation with U-Nets: exact tiling, one label per cell.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Images = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IN...",
+        help="Images (TIFF, OME-TIFF, OME-Zarr, zarr, PNG, JPEG, .npy) or a folder.",
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "-o", "--out", help="Labels file for one image, folder for several or a folder."
+    ),
+]
+ModelName = Annotated[
+    str, typer.Option("-m", "--model", help="Bundled name or checkpoint file.")
+]
+Axes = Annotated[
+    str | None,
+    typer.Option(help="One letter of TCZYX per axis, where the file does not say."),
+]
+PixelSizes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N[,N..]", help="Micrometres per pixel: one number, or for Z,Y,X."
+    ),
+]
+Diameter = Annotated[
+    float | None, typer.Option(help="Typical object diameter in pixels of the image.")
+]
+Scale = Annotated[
+    float | None, typer.Option(help="Model pixels per image pixel, given directly.")
+]
+Channels = Annotated[
+    str | None,
+    typer.Option(metavar="N[,N..]", help="Image channels for the model, from 0."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps or xpu.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that exist.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on where a stopped run left off.")
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(version("napari-unet-cells"))
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Cell segmentation with U-Nets: exact tiling, one label per cell."""
+
+
+@app.command()
+@settings_flags
+def segment(
+    images: Images,
+    out: Out,
+    tiling: Tiling,
+    prediction: Prediction,
+    separation: Separation,
+    normalization: Normalization,
+    model: ModelName = "nuclei",
+    axes: Axes = None,
+    series: Annotated[int, typer.Option(help="Image in a file of several.")] = 0,
+    channels: Channels = None,
+    pixel_size: PixelSizes = None,
+    diameter: Diameter = None,
+    scale: Scale = None,
+    device: Device = "auto",
+    overlay: Annotated[
+        bool | None, typer.Option(help="Write a picture (always for folders).")
+    ] = None,
+    objects: Annotated[
+        bool | None, typer.Option(help="Write a table (always for folders).")
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write the probabilities as well.")
+    ] = False,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+) -> None:
+    """Segment images: one label per cell.
+
+    One file leads to exactly OUT. A folder or several files lead to
+    OUT/<stem>.tif, OUT/<stem>_overlay.png and OUT/<stem>_objects.csv.
+    Settings that are not given are the model's.
+    """
+    from napari_unet.cli import batch
+    from napari_unet.cli.outputs import Wanted
+    from napari_unet.io.folders import list_images
+    from napari_unet.nn.checkpoint import load_model
+    from napari_unet.pipeline import Options
+
+    files = list_images(images)
+    single = len(images) == 1 and files == images
+    options = Options(
+        axes=axes,
+        channels=tuple(_index(text) for text in split(channels or "")),
+        pixel_size=numbers(pixel_size, "--pixel-size") or None,
+        diameter=diameter,
+        scale=scale,
+        tiling=tiling,
+        prediction=prediction,
+        separation=separation,
+        normalization=normalization,
+        device=device,
+    )
+    wanted = Wanted(
+        overlay=not single if overlay is None else overlay,
+        objects=not single if objects is None else objects,
+        probabilities=probabilities,
+    )
+    request = batch.Request(load_model(model), options, wanted, series)
+    if single:
+        batch.segment_one(files[0], out, request, overwrite=overwrite)
+    else:
+        batch.segment_many(files, out, request, overwrite=overwrite, resume=resume)
+
+
+@app.command()
+@settings_flags
+def separate(
+    probabilities: Annotated[
+        Path, typer.Argument(help="Probabilities of any network, channels first.")
+    ],
+    out: Out,
+    separation: Separation,
+    channels: Annotated[
+        str | None,
+        typer.Option(help="Names of the channels, such as background,interior."),
+    ] = None,
+    axes: Axes = None,
+    planes: Annotated[
+        bool, typer.Option("--planes", help="Separate each Z plane on its own.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn probabilities into labels, one per cell."""
+    from napari_unet.cli.separate import separate_file
+
+    separate_file(
+        probabilities,
+        out,
+        separation,
+        names=split(channels or ""),
+        axes=axes,
+        spatial="YX" if planes else None,
+        overwrite=overwrite,
+    )
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[
+        Path, typer.Argument(metavar="PRED", help="Labels, a file or a folder.")
+    ],
+    truth: Annotated[
+        Path, typer.Argument(metavar="TRUTH", help="True labels, paired by stem.")
+    ],
+    csv: Annotated[
+        Path | None, typer.Option(help="Write the table of objects here.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print all scores as JSON.")
+    ] = False,
+    ignore: Annotated[
+        int, typer.Option(help="True label of pixels that do not count.")
+    ] = -1,
+    classes: Annotated[
+        int, typer.Option(help="Number of classes: semantic scores instead.")
+    ] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Score labels against the truth: AP, F1, PQ, SEG, Dice, each object's error."""
+    from napari_unet.cli.evaluate import evaluate_files
+
+    evaluate_files(
+        predictions,
+        truth,
+        csv=csv,
+        as_json=json,
+        ignore=ignore,
+        n_classes=classes,
+        overwrite=overwrite,
+    )
+
+
+@app.command()
+@settings_flags
+def demo(
+    separation: Separation,
+    image: Annotated[
+        Path | None, typer.Option(help="Your own image instead of the sample.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder for the results.")
+    ] = Path("napari-unet-demo"),
+    model: ModelName = "nuclei",
+    axes: Axes = None,
+    device: Device = "auto",
+    volume: Annotated[
+        bool, typer.Option("--volume", help="A 3-D sample, linked over Z.")
+    ] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Open the result in napari.")
+    ] = False,
+) -> None:
+    """Segment a sample of touching nuclei and say how well it went."""
+    from napari_unet.cli.demo import run_demo
+    from napari_unet.pipeline import Options
+
+    if image is not None and volume:
+        raise SettingsError(
+            "--image and --volume exclude each other.", "Give one of the two."
+        )
+    options = Options(axes=axes, device=device, separation=separation)
+    run_demo(out, model, options, image=image, volume=volume, show=show)
+
+
+@app.command()
+def doctor() -> None:
+    """Check torch, the device, Qt and napari, and say what to do."""
+    from napari_unet.cli.doctor import run_doctor
+
+    run_doctor()
+
+
+def _index(text: str) -> Any:
+    if not text.isdigit():
+        raise SettingsError(
+            f"--channels {text} is no channel.", "Count from 0, such as 0 or 0,2."
+        )
+    return int(text)
