@@ -40,9 +40,11 @@ def kruskal(height, seeds, mask, connectivity):
     steps = np.argwhere(structure) - 1
     edges = []
     for pixel in keys:
-        for other in map(tuple, steps + pixel):
-            if other in keys and keys[other] < keys[pixel]:
-                edges.append((keys[pixel], keys[other], pixel, other))
+        edges += [
+            (keys[pixel], keys[other], pixel, other)
+            for other in map(tuple, steps + pixel)
+            if other in keys and keys[other] < keys[pixel]
+        ]
     parent = {pixel: pixel for pixel in keys}
     label = {pixel: seeds[pixel] for pixel in keys}
     first = {}

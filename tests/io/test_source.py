@@ -66,6 +66,13 @@ def test_colour_samples_become_the_last_axis(
         np.testing.assert_array_equal(np.asarray(source.data), moved)
 
 
+def test_too_many_unknown_axes_are_not_guessed() -> None:
+    with pytest.raises(AxesError, match=r"a\.tif: The axes of .* cannot be guessed"):
+        settled((2, 2, 2, 4, 5, 3), "???YXS")
+    with pytest.raises(AxesError, match=r"a\.tif: The axes of .* cannot be guessed"):
+        settled((2, 2, 2, 4, 5, 3), "?ZTYXS")
+
+
 def test_channels_and_colours_together_are_refused() -> None:
     with pytest.raises(ImageFileError, match="both channels and colour samples"):
         settled((2, 4, 5, 3), "CYXS")

@@ -143,21 +143,11 @@ def _is_earlier(priority: NDArray[np.int64], p: int, q: int) -> bool:
     return priority[p] > priority[q] or (priority[p] == priority[q] and p < q)
 
 
-@compiled
-def _is_lighter(
-    priority: NDArray[np.int64], edge: tuple[int, int], other: tuple[int, int]
-) -> bool:
-    """Compare edges (earlier, later pixel) by the later pixel, then by the earlier."""
-    if edge[1] != other[1]:
-        return _is_earlier(priority, edge[1], other[1])
-    return _is_earlier(priority, edge[0], other[0])
-
-
 class _Forest(NamedTuple):
     """Basins that ended without a label, counted from 1, and how they are joined.
 
     `parent` is a union-find, `label` is 0 until one is reached, `edges` holds the
-    earlier and the later pixel of the lightest outer edge found, or -1.
+    later and the earlier pixel of the lightest outer edge found, or -1.
     """
 
     parent: NDArray[np.int32]
@@ -190,6 +180,9 @@ def _find_edges(
 ) -> int:
     """Find the lightest outer edge of each basin without a label.
 
+    Comparing the later pixels of two edges is enough: where it is the same pixel, it
+    lies beyond the basin, and both edges lead to it.
+
     Returns the number of `pixels` that may have one later; they move to the front.
     """
     edges[:] = -1
@@ -201,10 +194,9 @@ def _find_edges(
             continue
         pixels[n] = p
         n += 1
-        edge = (q, p) if _is_earlier(scratch.priority, q, p) else (p, q)
-        best = (edges[b, 0], edges[b, 1])
-        if best[0] < 0 or _is_lighter(scratch.priority, edge, best):
-            edges[b, 0], edges[b, 1] = edge
+        later = p if _is_earlier(scratch.priority, q, p) else q
+        if edges[b, 0] < 0 or _is_earlier(scratch.priority, later, edges[b, 0]):
+            edges[b, 0], edges[b, 1] = later, p + q - later
     return n
 
 

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Without the interpreter's lock, and without a check for each division.
-_OPTIONS = {"nogil": True, "error_model": "numpy"}
-
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
 # Neighbouring rows that come earlier: steps along the first and the second axis.
@@ -34,9 +31,14 @@ _EARLIER_ROWS = ((0, -1), (-1, -1), (-1, 0), (-1, 1))
 def compiled(function: Function) -> Function:
     """Compile with numba on first use, and keep the result on disk if possible."""
     try:
-        return cast("Function", numba.njit(cache=True, **_OPTIONS)(function))
+        return cast("Function", _njit(function, cache=True))
     except RuntimeError:  # no folder to write to: compile once per process
-        return cast("Function", numba.njit(**_OPTIONS)(function))
+        return cast("Function", _njit(function, cache=False))
+
+
+def _njit(function: Any, *, cache: bool) -> Any:
+    """Compile without the interpreter's lock and without a check at each division."""
+    return numba.njit(cache=cache, nogil=True, error_model="numpy")(function)
 
 
 class Runs(NamedTuple):

@@ -235,7 +235,7 @@ def _sparse(priority: NDArray[np.int64], runs: Runs, box: Box) -> None:
     """Measure pixel by pixel; the seed nearest to the last pixel is a good guess."""
     points = _rim(priority, runs, box)
     axes = plant_tree(points)
-    nearest = np.int64(0)
+    nearest = 0
     for i in range(runs.row.size):
         at = address(box, runs.row[i], 0)
         for column in range(runs.start[i], runs.stop[i]):

@@ -1,1 +1,1 @@
-"""Files in and out: images with their axes and pixel sizes, labels, tables, pictures."""
+"""Files in and out: images with axes and pixel sizes, labels, tables, pictures."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unet.errors import ImageFileError
+from napari_unet.errors import ImageFileError, UNetError
 from napari_unet.io.names import (
     IMAGE_SUFFIXES,
     PICTURE_SUFFIXES,
@@ -48,7 +48,13 @@ def read_image(
         If `axes` do not fit the image, or it has more axes than can be named.
     """
     path = Path(path)
-    return settle(_read(path, series), path, axes=axes)
+    found = _read(path, series)
+    try:
+        return settle(found, path, axes=axes)
+    except UNetError:
+        if found.close is not None:
+            found.close()
+        raise
 
 
 def _read(path: Path, series: int) -> Found:

@@ -129,7 +129,7 @@ def _check_whole(
         if "Missing data are zeroed" in message:
             logger.warning("%s: planes that are not in the file read as 0", path.name)
     end = file.filehandle.size
-    if series.dataoffset is not None:
+    if series.dataoffset is not None and not series.is_multifile:
         needed = series.dataoffset + series.size * series.dtype.itemsize
     else:
         needed = max((_last_byte(page, file) for page in series.pages), default=0)
@@ -151,13 +151,16 @@ def _found(
 ) -> Found:
     words = describe(file, series, index=index)
     letters = _letters(series.axes)
-    if series.dataoffset is not None and series.dtype.kind != "b":
+    mappable = series.dataoffset is not None and not series.is_multifile
+    if mappable and series.dtype.kind != "b":
         mapped = _mapped(file, series)
         file.close()
         return Found(mapped, letters, **words)
     array = chunked_series(series)
-    chunks = getattr(array, "chunks", None)
-    return Found(array, letters, chunks=chunks, close=file.close, **words)
+    if isinstance(array, np.ndarray):
+        file.close()
+        return Found(array, letters, **words)
+    return Found(array, letters, chunks=array.chunks, close=file.close, **words)
 
 
 def _mapped(

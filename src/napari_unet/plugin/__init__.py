@@ -1,0 +1,1 @@
+"""napari floor: what the manifest points at. Loads neither torch nor numba."""

@@ -1,0 +1,45 @@
+"""Sample data: simulated nuclei with their truth, instantly and without a download."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_unet.core.simulate import simulate, simulate_series
+from napari_unet.core.simulate_settings import Simulation
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+PIXEL_UM = 0.5
+
+
+def touching_nuclei() -> list[LayerData]:
+    """Return 120 nuclei in 512 x 512 px, and their truth."""
+    return _layers(*simulate(Simulation(random_seed=3)), "nuclei", (1.0, 1.0))
+
+
+def nuclei_3d() -> list[LayerData]:
+    """Return 60 nuclei in 24 x 256 x 256 voxels, and their truth."""
+    simulation = Simulation(
+        shape=(24, 256, 256), spacing=(2.0, 1.0, 1.0), n_cells=60, random_seed=3
+    )
+    return _layers(*simulate(simulation), "nuclei 3-D", simulation.scale)
+
+
+def nuclei_series() -> list[LayerData]:
+    """Return 10 frames of 256 x 256 px in which nuclei move and divide."""
+    simulation = Simulation(shape=(256, 256), n_cells=30, random_seed=3)
+    images, truth = simulate_series(simulation, 10)
+    return _layers(images, truth, "nuclei series", (1.0, 1.0))
+
+
+def _layers(image: Any, truth: Any, name: str, spacing: Any) -> list[LayerData]:
+    lead = image.ndim - len(spacing)
+    placed = {
+        "scale": (1.0,) * lead + tuple(PIXEL_UM * step for step in spacing),
+        "units": ("s",) * lead + ("um",) * len(spacing),
+        "axis_labels": (("T",) * lead) + tuple("ZYX"[-len(spacing) :]),
+    }
+    return [
+        (image, {"name": name, **placed}, "image"),
+        (truth, {"name": f"{name} [truth]", "visible": False, **placed}, "labels"),
+    ]

@@ -1,0 +1,136 @@
+"""Settings of training: augmentation, loss, targets and the loop.
+
+Kept apart from `settings`, which a user who only segments reads; the same rules hold.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from napari_unet.settings import Fraction, Settings
+
+Span = tuple[float, float]
+
+
+class Augmentation(Settings):
+    """How training patches are varied; each probability is per patch.
+
+    Elastic deformation as in Ronneberger et al. (2015): random displacements on a
+    coarse grid, Gaussian, interpolated smoothly.
+    """
+
+    flips: bool = Field(True, description="Mirror along each axis (not Z if coarser).")
+    rotation: Annotated[float, Field(ge=0, le=180)] = Field(
+        180.0, description="Largest rotation in the YX plane, degrees."
+    )
+    rotation_probability: Fraction = Field(0.5, description="Share of patches turned.")
+    scale: Span = Field((0.7, 1.4), description="Range of the zoom factor.")
+    scale_probability: Fraction = Field(0.4, description="Share of patches zoomed.")
+    elastic: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="Standard deviation of the displacements, pixels."
+    )
+    elastic_spacing: Annotated[float, Field(gt=1)] = Field(
+        128.0, description="Distance of the grid of displacements, pixels."
+    )
+    elastic_probability: Fraction = Field(0.2, description="Share of patches deformed.")
+    gain: Span = Field((0.7, 1.3), description="Range of the factor on intensities.")
+    offset: Span = Field((-0.1, 0.1), description="Range added to intensities.")
+    gamma: Span = Field((0.6, 1.6), description="Range of the exponent.")
+    intensity_probability: Fraction = Field(
+        0.5, description="Share of patches with changed intensity, each of the three."
+    )
+    blur: Span = Field((0.3, 1.5), description="Range of the Gaussian blur, pixels.")
+    blur_probability: Fraction = Field(0.15, description="Share of patches blurred.")
+    noise: Span = Field(
+        (0.0, 0.1), description="Range of the noise, in units of the scaled intensity."
+    )
+    noise_probability: Fraction = Field(
+        0.15, description="Share of patches with noise."
+    )
+    low_resolution: Span = Field(
+        (0.5, 1.0), description="Range of the resolution that is simulated."
+    )
+    low_resolution_probability: Fraction = Field(
+        0.1, description="Share of patches with lower resolution."
+    )
+
+
+class Loss(Settings):
+    """What the network is taught, and how pixels weigh."""
+
+    target: Literal["three_class", "two_class", "distance", "semantic"] = Field(
+        "three_class",
+        description="three_class: background, interior, boundary; two_class: the form "
+        "of 2015; distance: three classes and a distance channel; semantic: classes.",
+    )
+    w0: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="Height of the border weights."
+    )
+    sigma: Annotated[float, Field(gt=0)] = Field(
+        5.0, description="Reach of the border weights, pixels."
+    )
+    boundary_width: Annotated[float, Field(gt=0)] = Field(
+        4.0, description="Width of the boundary class, pixels."
+    )
+    class_weights: Literal["none", "balance"] = Field(
+        "none", description="Weight classes by inverse frequency."
+    )
+    dice: Annotated[float, Field(ge=0)] = Field(
+        0.5, description="Weight of the Dice term beside cross-entropy."
+    )
+    focal: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Focal exponent: above 0 for rare classes."
+    )
+
+
+class Training(Settings):
+    """The loop: budget, batches, optimiser, validation."""
+
+    minutes: Annotated[float, Field(gt=0)] | None = Field(
+        5.0, description="Time budget, minutes; ignored if steps are given."
+    )
+    steps: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Budget in optimiser steps."
+    )
+    patch: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (256,), description="Patch size per spatial axis; one number for all."
+    )
+    batch: int = Field(4, ge=1, description="Patches per step.")
+    depth: int = Field(4, ge=1, le=8, description="Poolings of a new network.")
+    base_channels: int = Field(
+        16, ge=1, le=1024, description="First stage's channels of a new network."
+    )
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="Optimiser.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        1e-3, description="Peak learning rate, after warm-up and before the cosine."
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        1e-4, description="Weight decay."
+    )
+    warmup: Fraction = Field(0.05, description="Part of the budget for warm-up.")
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.99, description="Decay of the weights' moving average; 0: none."
+    )
+    clip_gradient: Annotated[float, Field(gt=0)] = Field(
+        12.0, description="Largest norm of the gradient."
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto: bfloat16 where the processor has it."
+    )
+    validation: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="Part of the images (or of one image) kept for validation."
+    )
+    validate_every: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="Part of the budget between validations."
+    )
+    patience: int = Field(
+        0, ge=0, description="Validations without progress before stopping; 0: never."
+    )
+    foreground: Fraction = Field(
+        0.5, description="Share of patches centred on an object (or a rare class)."
+    )
+    random_seed: int = Field(0, ge=0, description="Same seed, same weights.")
+    augmentation: Augmentation = Augmentation()
+    loss: Loss = Loss()
