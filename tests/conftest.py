@@ -51,6 +51,8 @@ NO_GUI = _why_no_gui()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if NO_GUI and os.environ.get("NAPARI_UNET_GUI") == "required":
+        raise pytest.UsageError(f"The GUI tests cannot run here: {NO_GUI}")
     if not NO_GUI:
         for name in ("pytestqt.plugin", "napari.utils._testsupport"):
             if not config.pluginmanager.has_plugin(name):

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_unet.core.components import find_runs, label_components
+from napari_unet.core.components import compiled, find_runs, label_components
 from napari_unet.errors import AxesError, SettingsError
 
 
@@ -66,6 +67,18 @@ def test_arguments_are_neither_changed_nor_required_to_be_contiguous():
     np.testing.assert_array_equal(
         label_components(mask.T), label_components(mask.T.copy())
     )
+
+
+def test_kernels_work_where_nothing_can_be_cached(monkeypatch):
+    njit = numba.njit
+
+    def refuse_cache(*, cache, **options):
+        if cache:
+            raise RuntimeError("no locator available")
+        return njit(**options)
+
+    monkeypatch.setattr(numba, "njit", refuse_cache)
+    assert compiled(lambda x: x + 1)(2) == 3
 
 
 def test_impossible_arguments_are_refused():

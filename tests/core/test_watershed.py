@@ -195,6 +195,7 @@ def test_seeds_outside_the_mask_and_below_one_are_none():
     seeds = np.array([[5, 0, 0, -1, 0, 0, 6]], np.int32)
     mask = np.array([[0, 1, 1, 1, 1, 1, 1]], bool)
     assert flood(height, seeds, mask).tolist() == [[0, 6, 6, 6, 6, 6, 6]]
+    assert not flood(height, np.minimum(seeds, 0) - 1, mask).any()
 
 
 def test_components_without_a_seed_stay_empty():
@@ -250,6 +251,8 @@ def test_an_empty_picture_gives_empty_labels():
         ({"height": np.zeros((4, 4), np.float32)}, SettingsError, "not float32"),
         ({"seeds": np.zeros((4, 5), np.int32)}, AxesError, "differ in shape"),
         ({"connectivity": 0}, SettingsError, "connectivity of 0"),
+        ({"seeds": np.full((4, 4), 2**31)}, SettingsError, "do not fit 32-bit"),
+        ({"seeds": np.zeros((4, 4))}, SettingsError, "float64 do not fit"),
     ],
 )
 def test_unfit_arguments_are_refused(change, error, message):

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 class Scratch(NamedTuple):
-    """Scratch for one component; `Box` describes the layout of the first two.
+    """Scratch for one component; `Box` describes the layout of the first three.
 
     `priority` is larger where a pixel floods earlier, 0 outside the component.
     `basin` holds a label, or minus the number of a basin that has none yet, or 0 for
-    a pixel that has not been looked at. `field` is for distances.
+    a pixel that has not been looked at. `down` says which neighbour is the earliest.
+    `field` is for distances.
     """
 
     priority: NDArray[np.int64]
@@ -189,8 +190,10 @@ def _find_edges(
     n = 0
     for p in pixels:
         b = -scratch.basin[p]
+        if b < 0:
+            continue
         q = _earliest_beyond(scratch, p, offsets)
-        if b < 0 or q == p:
+        if q == p:
             continue
         pixels[n] = p
         n += 1

@@ -40,8 +40,10 @@ class ChannelPlan:
         chosen = tile[list(self.picked)]
         if not self.grey:
             return chosen
-        mixed = np.tensordot(np.asarray(LUMINANCE), chosen.astype(np.float64), 1)
-        if not np.issubdtype(tile.dtype, np.floating):
+        # Pixel by pixel: a matrix product may add in an order that depends on the tile.
+        red, green, blue = chosen.astype(np.float64)
+        mixed = LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
+        if tile.dtype.kind != "f":
             mixed = np.rint(mixed)
         return mixed[None].astype(tile.dtype)
 
@@ -71,9 +73,10 @@ def plan_channels(
         return _plan_chosen(n_image, n_network, chosen)
     if n_image == n_network:
         return ChannelPlan(tuple(range(n_image)))
-    if rgb and n_network == 3:
+    colour = rgb and n_image in (3, 4)
+    if colour and n_network == 3:
         return ChannelPlan((0, 1, 2), note="The alpha channel is ignored.")
-    if rgb and n_network == 1:
+    if colour and n_network == 1:
         note = "The model takes one channel: the colour image is turned to grey."
         return ChannelPlan((0, 1, 2), grey=True, note=note)
     raise AxesError(

@@ -21,6 +21,9 @@ from napari_unet.settings import Normalization
 # Above this many pixels, types without a histogram are measured on fixed blocks.
 LARGEST_EXACT = 2**24
 BLOCK_PIXELS = 2**16
+# In units of the intensity range. What lies farther is a fill value, such as the
+# largest float, and would overflow inside the network and spoil its surroundings.
+FARTHEST = 1e6
 
 Region = tuple[slice, ...]
 Reader = Callable[[Region], npt.NDArray[Any]]
@@ -35,7 +38,7 @@ class IntensityRange:
     low, high
         In the image's own units.
     n_invalid
-        Pixels that are NaN or infinite, among those measured.
+        Values that are NaN or infinite, among those measured.
     """
 
     low: tuple[float, ...]
@@ -45,28 +48,26 @@ class IntensityRange:
     def apply(
         self, tile: npt.NDArray[Any], normalization: Normalization
     ) -> npt.NDArray[np.float32]:
-        """Scale (C, ...) to float32: NaN and -inf become 0, +inf becomes 1.
+        """Scale (C, ...) to float32.
 
-        A constant channel becomes 0.
+        Of the infinite values, -inf counts as `low` and +inf as `high`. NaN and
+        constant channels become 0. Values beyond ±`FARTHEST` are cut there.
         """
-        wide = tile.itemsize > 4 or (tile.dtype.kind in "iu" and tile.itemsize > 2)
-        work = np.float64 if wide else np.float32
-        shape = (-1,) + (1,) * (tile.ndim - 1)
-        low = np.asarray(self.low, work).reshape(shape)
-        span = np.subtract(self.high, self.low)
-        gain = np.where(span > 0, 1 / np.where(span > 0, span, 1), 0)
-        scaled: npt.NDArray[np.floating[Any]] = tile.astype(work)
-        if tile.dtype.kind == "f":
-            for index, channel in enumerate(scaled):
-                ends = {"nan": self.low[index], "neginf": self.low[index]}
-                np.nan_to_num(channel, copy=False, posinf=self.high[index], **ends)
-        np.subtract(scaled, low, out=scaled)
-        np.multiply(scaled, gain.astype(work).reshape(shape), out=scaled)
-        if normalization.clip:
-            np.clip(scaled, 0, 1, out=scaled)
-        if normalization.invert:
-            np.subtract(1, scaled, out=scaled)
-        return scaled.astype(np.float32, copy=False)
+        scaled = np.empty(tile.shape, np.float32)
+        ends = zip(self.low, self.high, strict=True)
+        for channel, target, (low, high) in zip(tile, scaled, ends, strict=True):
+            zero, one = (high, low) if normalization.invert else (low, high)
+            gain = 1 / (one - zero) if one != zero else 0.0
+            # In float64: large integers and large offsets leave no digits in float32.
+            wide = channel.astype(np.float64)
+            if tile.dtype.kind == "f":
+                np.nan_to_num(wide, copy=False, nan=zero, neginf=low, posinf=high)
+            wide -= zero
+            wide *= gain
+            nearest, farthest = (0, 1) if normalization.clip else (-FARTHEST, FARTHEST)
+            np.clip(wide, nearest, farthest, out=wide)
+            target[...] = wide
+        return scaled
 
 
 def measure_intensity(
@@ -169,18 +170,36 @@ def _fixed_blocks(
     readers: list[Reader], shape: tuple[int, ...]
 ) -> Iterator[npt.NDArray[Any]]:
     """Yield evenly spread blocks, about `LARGEST_EXACT` pixels in all."""
-    n_blocks = max(1, LARGEST_EXACT // BLOCK_PIXELS // len(readers))
-    side = math.ceil(BLOCK_PIXELS ** (1 / len(shape)))
-    per_axis = math.ceil(n_blocks ** (1 / len(shape)))
-    sizes = [min(side, n) for n in shape]
+    sizes = _share(BLOCK_PIXELS, shape)
+    room = [n // size for n, size in zip(shape, sizes, strict=True)]
+    n_samples, *n_blocks = _share(LARGEST_EXACT // BLOCK_PIXELS, (len(readers), *room))
     starts = [
-        np.unique(np.linspace(0, n - size, per_axis).astype(int)).tolist()
-        for n, size in zip(shape, sizes, strict=True)
+        _spread(n - size, count)
+        for n, size, count in zip(shape, sizes, n_blocks, strict=True)
     ]
-    for reader in readers:
+    for sample in _spread(len(readers) - 1, n_samples):
         for origin in itertools.product(*starts):
             ends = zip(origin, sizes, strict=True)
-            yield reader(tuple(slice(start, start + size) for start, size in ends))
+            region = tuple(slice(start, start + size) for start, size in ends)
+            yield readers[sample](region)
+
+
+def _share(total: int, limits: tuple[int, ...]) -> list[int]:
+    """Return a count per axis, at most its limit; their product is about `total`."""
+    counts = list(limits)
+    by_limit = sorted(range(len(limits)), key=lambda axis: limits[axis])
+    for n_done, axis in enumerate(by_limit):
+        even = round(total ** (1 / (len(limits) - n_done)))
+        counts[axis] = max(1, min(even, limits[axis]))
+        total = max(1, total // counts[axis])
+    return counts
+
+
+def _spread(last: int, count: int) -> list[int]:
+    """Return `count` positions from 0 to `last`; the middle if it is one."""
+    if count == 1:
+        return [last // 2]
+    return [last * index // (count - 1) for index in range(count)]
 
 
 def _histograms(
@@ -225,11 +244,10 @@ def _measure_values(
     flat = [block.reshape(len(block), -1) for block in blocks]
     values = np.concatenate(flat, axis=1)
     if settings.joint_channels:
-        joint = np.broadcast_to(values.reshape(1, -1), (len(values), values.size))
-        limits, n_invalid = [_value_limits(joint[0], settings)] * len(values), values
+        limits = [_value_limits(values.ravel(), settings)] * len(values)
     else:
-        limits, n_invalid = [_value_limits(row, settings) for row in values], values
-    return _range(limits, int(np.count_nonzero(~np.isfinite(n_invalid))))
+        limits = [_value_limits(row, settings) for row in values]
+    return _range(limits, int(np.count_nonzero(~np.isfinite(values))))
 
 
 def _value_limits(

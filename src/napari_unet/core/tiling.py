@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from napari_unet.errors import SettingsError
@@ -35,7 +36,8 @@ class AxisGeometry:
     divisor
         Strides multiply to this; tile origins are multiples of it.
     halo
-        Context in pixels (left, right) on which an output pixel depends.
+        Context in pixels (left, right) on which outputs depend, beyond the blocks of
+        `divisor` pixels that they lie in.
     crop
         Pixels (left, right) that valid convolutions cut off; (0, 0) when padded.
     smallest
@@ -53,11 +55,14 @@ class AxisGeometry:
         """Whether the output is as large as the input."""
         return self.crop == (0, 0)
 
+    def accepted_size(self, length: int) -> int:
+        """Return the smallest input size that the network takes, from `length` on."""
+        beyond = max(0, length - self.smallest)
+        return self.smallest + round_up(beyond, self.divisor)
+
     def input_size(self, written: int) -> int:
         """Return the smallest input size whose output covers `written` pixels."""
-        wanted = max(written + sum(self.crop), self.smallest)
-        steps = math.ceil((wanted - self.smallest) / self.divisor)
-        return self.smallest + steps * self.divisor
+        return self.accepted_size(written + sum(self.crop))
 
     def output_size(self, written: int) -> int:
         """Return the smallest output size that covers `written` pixels."""
@@ -65,22 +70,24 @@ class AxisGeometry:
 
     def margin(self, border: str) -> Span:
         """Return the mirrored margin (left, right) that the whole image gets."""
-        if not self.padded:
-            return self.crop
-        if border == "network":
-            return (0, 0)
-        return self.aligned_halo
+        return self.context if border == "mirror" else self.crop
 
     @property
     def aligned_halo(self) -> Span:
-        """The halo, rounded up to the divisor."""
-        left, right = (round_up(side, self.divisor) for side in self.halo)
-        return left, right
+        """The halo beyond the crop, rounded up to the divisor; 0 for valid networks."""
+        beyond = [side - cut for side, cut in zip(self.halo, self.crop, strict=True)]
+        if not self.padded and max(beyond) <= 0:
+            return 0, 0
+        # An output may end within a block, from whose end the halo counts.
+        rest = (sum(self.crop) - self.smallest) % self.divisor
+        left, right = max(0, beyond[0]), max(0, beyond[1] + rest)
+        return round_up(left, self.divisor), round_up(right, self.divisor)
 
     @property
     def context(self) -> Span:
         """Pixels (left, right) that a tile reads beyond what it writes."""
-        return self.aligned_halo if self.padded else self.crop
+        left, right = self.aligned_halo
+        return self.crop[0] + left, self.crop[1] + right
 
 
 Geometry = tuple[AxisGeometry, ...]
@@ -149,7 +156,7 @@ class Grid:
     shape
         Spatial shape of the image.
     tile
-        Written pixels per axis of a full tile.
+        Pixels per axis that a tile adds, a multiple of the divisor.
     canvas
         Spans of the whole image as the network would see it untiled.
     tiles
@@ -185,10 +192,8 @@ def canvas_span(n: int, axis: AxisGeometry, border: str) -> Span:
     border
         ``"network"`` or ``"mirror"``.
     """
-    if not axis.padded:
-        return -axis.crop[0], axis.input_size(n) - axis.crop[0]
     left, right = axis.margin(border)
-    return -left, axis.input_size(left + n + right) - left
+    return -left, axis.accepted_size(left + n + right) - left
 
 
 def split_axis(n: int, tile: int, axis: AxisGeometry, border: str) -> list[AxisTile]:
@@ -206,24 +211,15 @@ def split_axis(n: int, tile: int, axis: AxisGeometry, border: str) -> list[AxisT
         ``"network"`` or ``"mirror"``.
     """
     low, high = canvas_span(n, axis, border)
-    step = round_up(tile, axis.divisor)
-    size = axis.output_size(step)
-    whole = axis.output_size(n)
-    if size >= whole:
-        starts, size = [0], whole
-    else:
-        last = whole - size
-        starts = [*range(0, last, step), last]
     left, right = axis.context
+    whole = axis.output_size(n)
+    size = min(whole, axis.output_size(round_up(tile, axis.divisor)))
+    step = max(1, size // axis.divisor) * axis.divisor
     pieces, done = [], 0
-    for start in starts:
-        stop = min(start + size, n)
-        if stop <= done:
-            continue
+    for start in [*range(0, whole - size, step), whole - size]:
         read = max(low, start - left), min(high, start + size + right)
-        shift = start - (read[0] if axis.padded else start)
-        crop = shift + done - start, shift + stop - start
-        pieces.append(AxisTile(read, crop, (done, stop)))
+        first, stop = read[0] + axis.crop[0], min(start + size, n)
+        pieces.append(AxisTile(read, (done - first, stop - first), (done, stop)))
         done = stop
     return pieces
 
@@ -260,7 +256,7 @@ def make_grid(
         for index, combination in enumerate(itertools.product(*pieces))
     )
     canvas = tuple(canvas_span(n, axis, border) for n, _, axis in axes)
-    rounded = tuple(round_up(size, axis.divisor) for _, size, axis in axes)
+    rounded = tuple(round_up(min(size, n), axis.divisor) for n, size, axis in axes)
     return Grid(tuple(shape), rounded, canvas, tiles)
 
 
@@ -270,6 +266,7 @@ def choose_tile(
     *,
     bytes_per_pixel: float,
     memory_budget: int,
+    border: str = "network",
 ) -> tuple[int, ...]:
     """Choose a tile that fits the budget: the longest axis is halved, thirded, ...
 
@@ -285,46 +282,52 @@ def choose_tile(
         Bytes that the network needs for each pixel read.
     memory_budget
         Bytes.
+    border
+        ``"network"`` or ``"mirror"``.
 
     Raises
     ------
     SettingsError
         If even the smallest tile does not fit.
     """
-    n_most = memory_budget / bytes_per_pixel
-    parts = [1] * len(shape)
-    while True:
-        tile = tuple(
-            min(
-                round_up(math.ceil(n / part), axis.divisor),
-                round_up(n, axis.divisor),
-            )
-            for n, part, axis in zip(shape, parts, geometry, strict=True)
-        )
-        if _largest_read(shape, tile, geometry) <= n_most:
-            return tile
-        splittable = [
-            index for index, axis in enumerate(geometry) if tile[index] > axis.divisor
-        ]
-        if not splittable:
-            needed = math.ceil(_largest_read(shape, tile, geometry) * bytes_per_pixel)
+    axes = zip(shape, geometry, strict=True)
+    cuts = [_shrinking_cuts(n, axis, border) for n, axis in axes]
+    chosen = [next(cut) for cut in cuts]
+    divisible = list(range(len(shape)))
+    while math.prod(read for _, read in chosen) * bytes_per_pixel > memory_budget:
+        if not divisible:
+            needed = math.prod(read for _, read in chosen) * bytes_per_pixel
             raise SettingsError(
-                f"The smallest tile needs {needed / 2**20:.0f} MiB, more than the "
-                f"memory budget of {memory_budget / 2**20:.0f} MiB.",
+                f"The smallest tile needs {math.ceil(needed / 2**20)} MiB, more than "
+                f"the memory budget of {memory_budget / 2**20:.0f} MiB.",
                 "Raise the memory budget, or choose a smaller model.",
             )
-        parts[max(splittable, key=lambda index: tile[index])] += 1
+        longest = max(divisible, key=lambda axis: chosen[axis])
+        smaller = next(cuts[longest], None)
+        if smaller is None:
+            divisible.remove(longest)
+        else:
+            chosen[longest] = smaller
+    return tuple(tile for tile, _ in chosen)
 
 
-def _largest_read(
-    shape: tuple[int, ...], tile: tuple[int, ...], geometry: Geometry
-) -> int:
-    sizes = []
-    for n, size, axis in zip(shape, tile, geometry, strict=True):
-        whole = axis.input_size(n)
-        inside = axis.output_size(size) + sum(axis.context)
-        sizes.append(min(whole, inside))
-    return math.prod(sizes)
+def _shrinking_cuts(n: int, axis: AxisGeometry, border: str) -> Iterator[Span]:
+    """Yield (tile, longest read) for the whole axis, halves, thirds, ...
+
+    Cuts that need not read less than the one before are left out: all they would do
+    is compute more.
+    """
+    tile, shortest = round_up(n, axis.divisor), math.inf
+    while True:
+        reads = [piece.read for piece in split_axis(n, tile, axis, border)]
+        longest = max(stop - start for start, stop in reads)
+        if longest < shortest:
+            yield tile, longest
+            shortest = longest
+        if tile == axis.divisor:
+            return
+        n_parts = math.ceil(n / (tile - axis.divisor))
+        tile = round_up(math.ceil(n / n_parts), axis.divisor)
 
 
 def uniform_tile(tile: tuple[int, ...], ndim: int) -> tuple[int, ...]:

@@ -116,16 +116,17 @@ def flood(
     AxesError
         Shapes differ, or there are more than three axes, or an axis is too long.
     SettingsError
-        Heights are not uint8 or uint16, or `connectivity` is below 1.
+        Heights are not uint8 or uint16, seeds are not integers or exceed 32 bits, or
+        `connectivity` is below 1.
     """
     _check(height, seeds, mask)
     connectivity = check_connectivity(connectivity)
+    seeds = _as_labels(seeds)
     labels = np.zeros(mask.shape, np.int32)
     runs = find_runs(np.asarray(mask, bool), connectivity=connectivity)
     if not runs.n_components:
         return labels
     lines = as_volume(height).shape[1]
-    seeds = np.asarray(seeds, np.int32)
     picture = _Picture(frozen(as_rows(height)), frozen(as_rows(seeds)), lines)
     only = _only_label(picture.seeds, runs, runs.n_components)
     paint(labels, runs, np.maximum(only, 0))
@@ -154,6 +155,18 @@ def _check(height: NDArray[Any], seeds: NDArray[Any], mask: NDArray[Any]) -> Non
             f"The watershed needs stored heights, not {height.dtype}.",
             "Convert probabilities to uint8 or uint16 first.",
         )
+
+
+def _as_labels(seeds: NDArray[Any]) -> NDArray[np.int32]:
+    is_narrow = np.can_cast(seeds.dtype, np.int32)
+    if not is_narrow and (
+        seeds.dtype.kind not in "iu" or seeds.max(initial=0) > np.iinfo(np.int32).max
+    ):
+        raise SettingsError(
+            f"Seeds of type {seeds.dtype} do not fit 32-bit labels.",
+            "Number the seeds 1, 2, ... in an integer array.",
+        )
+    return seeds.astype(np.int32, copy=False)
 
 
 def _directions(shape: tuple[int, ...], connectivity: int) -> NDArray[np.int64]:
@@ -201,16 +214,11 @@ def _group_runs(
 def _measure(runs: Runs, lines: int, boxes: NDArray[np.int64]) -> None:
     """Update first and last plane, line and column, and the number of pixels."""
     for i in range(runs.row.size):
-        c, row = runs.component[i], runs.row[i]
-        boxes[c, 0], boxes[c, 3] = (
-            min(boxes[c, 0], row // lines),
-            max(boxes[c, 3], row // lines),
-        )
-        boxes[c, 1], boxes[c, 4] = (
-            min(boxes[c, 1], row % lines),
-            max(boxes[c, 4], row % lines),
-        )
-        boxes[c, 2] = min(boxes[c, 2], runs.start[i])
+        c, row = runs.component[i], np.int64(runs.row[i])
+        at = (row // lines, row % lines, np.int64(runs.start[i]))
+        for axis in range(3):
+            boxes[c, axis] = min(boxes[c, axis], at[axis])
+            boxes[c, axis + 3] = max(boxes[c, axis + 3], at[axis])
         boxes[c, 5] = max(boxes[c, 5], runs.stop[i] - 1)
         boxes[c, 6] += runs.stop[i] - runs.start[i]
 
