@@ -5,9 +5,17 @@ A default is written once, here. Field descriptions are the tooltips and the hel
 
 from __future__ import annotations
 
+import numbers
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from napari_unet.errors import SettingsError
 
@@ -20,7 +28,7 @@ Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
 class Settings(BaseModel):
     """A frozen group of settings that refuses names it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
@@ -28,11 +36,9 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or cls.__name__
+            problem = _problem(error)
             raise SettingsError(
-                f"{cls.__name__}: {name} = {first.get('input')!r} is not accepted: "
-                f"{first['msg']}.",
+                f"{cls.__name__}: {problem}.",
                 "Correct this setting; --help and the documentation list the range.",
             ) from None
 
@@ -44,6 +50,22 @@ class Settings(BaseModel):
         """Return `base` with the fields that were set explicitly on `self`."""
         given = {name: getattr(self, name) for name in self.model_fields_set}
         return self.parse({**base.model_dump(), **given})
+
+
+def _problem(error: ValidationError) -> str:
+    """Say in one line what is wrong with the first field that is."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"there is no setting {name}"
+    if first["type"] == "missing":
+        return f"{name} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    if not name:
+        return message
+    given = " ".join(repr(first["input"]).split())
+    given = given if len(given) <= 60 else f"{given[:57]}..."
+    return f"{name} = {given} is not accepted: {message}"
 
 
 class Normalization(Settings):
@@ -64,6 +86,12 @@ class Normalization(Settings):
     invert: bool = Field(
         False, description="Swap dark and bright: for dark cells on bright ground."
     )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low = {self.low:g} must be below high = {self.high:g}")
+        return self
 
 
 class Tiling(Settings):
@@ -90,7 +118,7 @@ class Tiling(Settings):
     @field_validator("tile", mode="before")
     @classmethod
     def _one_number(cls, value: object) -> object:
-        return (value,) if isinstance(value, int) else value
+        return (value,) if isinstance(value, numbers.Integral) else value
 
 
 class Prediction(Settings):

@@ -42,7 +42,9 @@ class ChannelPlan:
             return chosen
         # Pixel by pixel: a matrix product may add in an order that depends on the tile.
         red, green, blue = chosen.astype(np.float64)
-        mixed = LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
+        mixed: npt.NDArray[Any] = (
+            LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
+        )
         if tile.dtype.kind != "f":
             mixed = np.rint(mixed)
         return mixed[None].astype(tile.dtype)

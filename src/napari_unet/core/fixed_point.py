@@ -20,12 +20,17 @@ def scale_of(dtype: npt.DTypeLike) -> int:
         If `dtype` is neither uint8 nor uint16.
     """
     kind = np.dtype(dtype)
-    if kind not in (np.uint8, np.uint16):
+    if not _is_stored(kind):
         raise SettingsError(
             f"Probabilities of type {kind} are not in fixed point.",
             "Give uint8, uint16, or numbers from 0 to 1.",
         )
     return int(np.iinfo(kind).max)
+
+
+def _is_stored(kind: np.dtype[Any]) -> bool:
+    """Return whether `kind` is uint8 or uint16, in either byte order."""
+    return kind.kind == "u" and kind.itemsize <= 2
 
 
 def to_fixed_point(
@@ -41,9 +46,15 @@ def to_fixed_point(
     SettingsError
         If values lie outside 0..1, as logits do.
     """
-    if probabilities.dtype in (np.uint8, np.uint16):
-        return probabilities
-    values = np.nan_to_num(probabilities.astype(np.float32), nan=0.0)
+    kind = probabilities.dtype
+    if _is_stored(kind):
+        return probabilities.astype(kind.newbyteorder("="), copy=False)
+    if kind.kind not in "biuf":
+        raise SettingsError(
+            f"Probabilities cannot be of type {kind}.", "Give numbers from 0 to 1."
+        )
+    with np.errstate(over="ignore"):
+        values = np.nan_to_num(probabilities.astype(np.float32), copy=False, nan=0.0)
     if values.size and (values.min() < -1e-3 or values.max() > 1.001):
         raise SettingsError(
             f"Probabilities lie between 0 and 1, but these reach from "

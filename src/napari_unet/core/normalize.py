@@ -54,16 +54,19 @@ class IntensityRange:
         constant channels become 0. Values beyond ±`FARTHEST` are cut there.
         """
         scaled = np.empty(tile.shape, np.float32)
+        # Large integers and large offsets would leave no digits in float32.
+        work = np.float32 if tile.itemsize <= 2 else np.float64
         ends = zip(self.low, self.high, strict=True)
         for channel, target, (low, high) in zip(tile, scaled, ends, strict=True):
+            if low == high:
+                target[...] = 0
+                continue
             zero, one = (high, low) if normalization.invert else (low, high)
-            gain = 1 / (one - zero) if one != zero else 0.0
-            # In float64: large integers and large offsets leave no digits in float32.
-            wide = channel.astype(np.float64)
+            wide = channel.astype(work)
             if tile.dtype.kind == "f":
                 np.nan_to_num(wide, copy=False, nan=zero, neginf=low, posinf=high)
             wide -= zero
-            wide *= gain
+            wide /= one - zero
             nearest, farthest = (0, 1) if normalization.clip else (-FARTHEST, FARTHEST)
             np.clip(wide, nearest, farthest, out=wide)
             target[...] = wide
@@ -172,7 +175,8 @@ def _fixed_blocks(
     """Yield evenly spread blocks, about `LARGEST_EXACT` pixels in all."""
     sizes = _share(BLOCK_PIXELS, shape)
     room = [n // size for n, size in zip(shape, sizes, strict=True)]
-    n_samples, *n_blocks = _share(LARGEST_EXACT // BLOCK_PIXELS, (len(readers), *room))
+    n_wanted = LARGEST_EXACT // math.prod(sizes)
+    n_samples, *n_blocks = _share(n_wanted, (len(readers), *room))
     starts = [
         _spread(n - size, count)
         for n, size, count in zip(shape, sizes, n_blocks, strict=True)

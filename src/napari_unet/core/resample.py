@@ -6,6 +6,7 @@ alone: whichever region is asked for, its values are the same, bit for bit.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -36,11 +37,14 @@ class AxisResampling:
 
         Weights of one output pixel sum to 1; beyond the edge the edge is repeated.
         """
+        if self.n_in == self.n_out:
+            kept = np.arange(start, stop)[None]
+            return kept, np.ones(kept.shape, np.float32)
         step = self.n_in / self.n_out
         reach = max(1.0, step)
         centre = (np.arange(start, stop) + 0.5) * step - 0.5
-        offsets = np.arange(2 * math.ceil(reach) + 1) - math.ceil(reach)
-        source = np.floor(centre).astype(np.intp) + offsets[:, None]
+        first = np.floor(centre - reach).astype(np.intp) + 1
+        source = first + np.arange(math.ceil(2 * reach))[:, None]
         weights = np.maximum(0.0, 1.0 - np.abs(source - centre) / reach)
         weights /= weights.sum(axis=0)
         return np.clip(source, 0, self.n_in - 1), weights.astype(np.float32)
@@ -88,7 +92,7 @@ def resampled_reader(reader: Reader, resampling: Resampling) -> Reader:
     Parameters
     ----------
     reader
-        Source region -> (C, ...) pixels.
+        Source region -> (C, ...) pixels, finite: NaN would spread to neighbours.
     resampling
         Source to result.
     """
@@ -118,11 +122,11 @@ def _interpolate(
     """Sum the taps in a fixed order, so that the result is the same everywhere."""
     shape = [1] * pixels.ndim
     shape[axis] = -1
-    total: npt.NDArray[np.float32] | None = None
-    for index, weight in zip(indices, weights, strict=True):
-        part = pixels.take(index, axis=axis) * weight.reshape(shape)
-        total = part if total is None else total + part
-    return pixels if total is None else total
+    parts = (
+        pixels.take(index, axis=axis) * weight.reshape(shape)
+        for index, weight in zip(indices, weights, strict=True)
+    )
+    return functools.reduce(np.add, parts)
 
 
 def resample_stored(
@@ -139,7 +143,7 @@ def resample_stored(
     """
     shape = resampled_shape(resampling)
     result = np.empty((len(stored), *shape), stored.dtype)
-    rows = max(1, 2**22 // max(1, math.prod(shape[1:])))
+    rows = _rows_at_once(resampling)
     for channel, target in zip(stored, result, strict=True):
         read = resampled_reader(_channel_reader(channel), resampling)
         for start in range(0, shape[0], rows):
@@ -147,6 +151,16 @@ def resample_stored(
             region = (slice(start, stop), *(slice(0, n) for n in shape[1:]))
             target[start:stop] = np.rint(read(region)[0])
     return result
+
+
+def _rows_at_once(resampling: Resampling) -> int:
+    """Return how many rows of the result need about 4 million pixels, there or here."""
+    first, *others = resampling
+    per_row = max(
+        math.prod(axis.n_out for axis in others),
+        math.prod(axis.n_in for axis in others) * first.n_in // first.n_out,
+    )
+    return max(1, 2**22 // max(1, per_row))
 
 
 def _channel_reader(channel: npt.NDArray[Any]) -> Reader:

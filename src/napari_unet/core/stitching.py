@@ -58,13 +58,14 @@ class Blender:
         """Add the whole output (C, ...) of one tile, context included."""
         window = gaussian_window(probabilities.shape[1:])
         inside, target = [], []
-        for (start, _), size, n, axis in zip(
+        sizes = zip(
             tile.read, probabilities.shape[1:], self.shape, self.geometry, strict=True
-        ):
-            first = start + axis.crop[0]
-            stop = min(first + size, n)
-            inside.append(slice(max(0, first) - first, stop - first))
-            target.append(slice(max(0, first), stop))
+        )
+        for (read, _), size, n, axis in sizes:
+            first = read + axis.crop[0]
+            start, stop = max(0, first), min(first + size, n)
+            inside.append(slice(start - first, stop - first))
+            target.append(slice(start, stop))
         kept = tuple(inside)
         self.weight[tuple(target)] += window[kept]
         self.total[(slice(None), *target)] += (

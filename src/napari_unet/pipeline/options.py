@@ -1,0 +1,101 @@
+"""Options: all that shapes the answer besides image and model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from napari_unet.errors import SettingsError
+from napari_unet.settings import Normalization, Prediction, Separation, Tiling
+
+PixelSize = float | Sequence[float] | Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Options:
+    """All that shapes the answer besides image and model.
+
+    Parameters
+    ----------
+    axes
+        The image's axes, such as ``"TCYX"``; None: guessed.
+    rgb
+        Whether the last axis holds colour samples; None: guessed.
+    channels
+        Indices of the image's channels for the network; empty: all.
+    pixel_size
+        Micrometres per pixel: one number, one per spatial axis, or by axis letter.
+    diameter
+        Typical object diameter in pixels of this image; the image is scaled to the
+        model's.
+    scale
+        Network pixels per image pixel, given directly.
+    tiling, prediction, separation, normalization
+        Settings; of the last two, fields that were not given are the model's.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``, ``"xpu"``.
+    workers
+        Tiles computed at once; 0: chosen for the device.
+    """
+
+    axes: str | None = None
+    rgb: bool | None = None
+    channels: tuple[int, ...] = ()
+    pixel_size: PixelSize | None = None
+    diameter: float | None = None
+    scale: float | None = None
+    tiling: Tiling = field(default_factory=Tiling)
+    prediction: Prediction = field(default_factory=Prediction)
+    separation: Separation = field(default_factory=Separation)
+    normalization: Normalization = field(default_factory=Normalization)
+    device: str = "auto"
+    workers: int = 0
+
+
+def parse_options(given: dict[str, Any]) -> Options:
+    """Return options; raise `SettingsError` for a name that is none."""
+    try:
+        return Options(**given)
+    except TypeError:
+        unknown = sorted(set(given) - set(Options.__dataclass_fields__))
+        raise SettingsError(
+            f"There is no option {', '.join(unknown)}.",
+            f"The options are {', '.join(Options.__dataclass_fields__)}.",
+        ) from None
+
+
+def spatial_pixel_size(
+    pixel_size: PixelSize | None, spatial: str
+) -> tuple[float, ...] | None:
+    """Return micrometres per pixel for the axes of `spatial`; None if not all known.
+
+    Raises
+    ------
+    SettingsError
+        If a size is not positive, or their number fits neither YX nor ZYX.
+    """
+    if pixel_size is None:
+        return None
+    if isinstance(pixel_size, Mapping):
+        sizes = tuple(pixel_size.get(axis) for axis in spatial)
+        if None in sizes:
+            return None
+    elif isinstance(pixel_size, Sequence) and len(pixel_size) > 1:
+        if len(pixel_size) < len(spatial) or len(pixel_size) > 3:
+            raise SettingsError(
+                f"{len(pixel_size)} pixel sizes were given for the axes {spatial}.",
+                "Give one per spatial axis, in the order Z, Y, X.",
+            )
+        sizes = tuple(pixel_size)[-len(spatial) :]
+    else:
+        number = pixel_size[0] if isinstance(pixel_size, Sequence) else pixel_size
+        sizes = (number,) * len(spatial)
+    known = tuple(float(size) for size in sizes if size is not None)
+    if not all(np.isfinite(size) and size > 0 for size in known):
+        raise SettingsError(
+            f"The pixel size {known} is not positive.", "Correct it, in micrometres."
+        )
+    return known

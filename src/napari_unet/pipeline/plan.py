@@ -1,0 +1,227 @@
+"""Plan: how one image meets one model, decided before a pixel is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+
+from napari_unet.core.axes import ArrayLike, AxesPlan, guess_axes, plan_axes
+from napari_unet.core.channels import ChannelPlan, plan_channels
+from napari_unet.core.resample import Resampling, plan_resampling, resampled_shape
+from napari_unet.core.tiling import Grid, choose_tile, make_grid, uniform_tile
+from napari_unet.errors import DeviceError, SettingsError
+from napari_unet.nn.checkpoint import Model, load_model
+from napari_unet.nn.device import choose_device
+from napari_unet.pipeline.options import Options, spatial_pixel_size
+from napari_unet.pipeline.separating import check_link
+from napari_unet.settings import Normalization, Separation, Tiling
+
+# Beyond this, a pixel size is a mistake in the metadata rather than an image.
+LARGEST_FACTOR = 100.0
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What will be done.
+
+    Parameters
+    ----------
+    image
+        Level 0 of the image.
+    model
+        Network and recipe.
+    options
+        As given.
+    axes
+        Where each axis goes.
+    channels
+        What the network sees.
+    resampling
+        To the model's pixel size; None if the image stays as it is.
+    grid
+        The tiles of one sample.
+    device
+        Where the network runs.
+    separation, normalization
+        The model's, with what was given.
+    notes
+        Guesses and assumptions, one sentence each.
+    """
+
+    image: ArrayLike
+    model: Model
+    options: Options
+    axes: AxesPlan
+    channels: ChannelPlan
+    resampling: Resampling | None
+    grid: Grid
+    device: torch.device
+    separation: Separation
+    normalization: Normalization
+    notes: tuple[str, ...]
+
+    @property
+    def semantic(self) -> bool:
+        """Whether labels are classes instead of objects."""
+        return self.model.recipe.task == "semantic"
+
+
+def make_plan(
+    image: ArrayLike | Sequence[ArrayLike], model: Model | str | Path, options: Options
+) -> Plan:
+    """Plan how `image` is segmented by `model`.
+
+    Raises
+    ------
+    UNetError
+        If they do not fit.
+    """
+    several = isinstance(image, (list, tuple))
+    level0 = cast("ArrayLike", image[0] if several else image)
+    loaded = model if isinstance(model, Model) else load_model(model)
+    recipe = loaded.recipe
+    axes, channels, guesses = _plan_axes(level0, loaded, options)
+    resampling, scaled = _plan_resampling(axes, loaded, options)
+    shape = axes.spatial_shape if resampling is None else resampled_shape(resampling)
+    grid = _plan_grid(shape, loaded, options.tiling)
+    separation = options.separation.over(recipe.separation)
+    check_link(axes, separation)
+    return Plan(
+        image=level0,
+        model=loaded,
+        options=options,
+        axes=axes,
+        channels=channels,
+        resampling=resampling,
+        grid=grid,
+        device=choose_device(options.device),
+        separation=separation,
+        normalization=options.normalization.over(recipe.normalization),
+        notes=(*loaded.notes, *guesses, *scaled, *_tiling_notes(loaded, grid)),
+    )
+
+
+def smaller_grid(plan: Plan, grid: Grid) -> Grid:
+    """Return a grid with the longest side of the tile halved.
+
+    Raises
+    ------
+    DeviceError
+        If there is no smaller tile.
+    """
+    geometry = plan.model.geometry
+    longest = max(range(len(grid.tile)), key=lambda axis: grid.tile[axis])
+    tile = list(grid.tile)
+    tile[longest] //= 2
+    if tile[longest] < geometry[longest].divisor:
+        raise DeviceError(
+            f"The memory of {plan.device} is too small for any tile.",
+            "Close other programs that use it, or choose the device cpu.",
+        )
+    border = plan.options.tiling.border
+    return make_grid(grid.shape, tuple(tile), geometry, border=border)
+
+
+def _plan_axes(
+    image: ArrayLike, model: Model, options: Options
+) -> tuple[AxesPlan, ChannelPlan, list[str]]:
+    shape, arch = tuple(image.shape), model.recipe.architecture
+    notes = []
+    rgb = _looks_rgb(image, options.axes) if options.rgb is None else options.rgb
+    letters = options.axes
+    if letters is None:
+        letters = guess_axes(shape, rgb=rgb)
+        notes.append(f"The axes were guessed to be {letters}.")
+    axes = plan_axes(letters, shape, ndim=arch.ndim)
+    channels = plan_channels(
+        axes.n_channels, arch.in_channels, rgb=rgb, chosen=options.channels
+    )
+    if channels.note:
+        notes.append(channels.note)
+    return axes, channels, notes
+
+
+def _looks_rgb(image: ArrayLike, axes: str | None) -> bool:
+    """Return whether the last of three axes, or C at the end, holds 8-bit colours."""
+    shape = image.shape
+    last = len(shape) == 3 if axes is None else axes.upper().endswith("C")
+    return last and shape[-1] in (3, 4) and image.dtype == np.uint8
+
+
+def _plan_resampling(
+    axes: AxesPlan, model: Model, options: Options
+) -> tuple[Resampling | None, list[str]]:
+    factors = _factors(axes, model, options)
+    if factors is None:
+        return None, []
+    shown = " x ".join(f"{factor:.3g}" for factor in factors)
+    if any(not 1 / LARGEST_FACTOR <= f <= LARGEST_FACTOR for f in factors):
+        raise SettingsError(
+            f"The image would be scaled by {shown} to the model's pixels.",
+            "Correct the pixel size, the diameter or the scale.",
+        )
+    resampling = plan_resampling(axes.spatial_shape, factors)
+    if resampling is None:
+        return None, []
+    note = (
+        f"The image is scaled by {shown} to the model's pixel size, and the "
+        "probabilities are scaled back."
+    )
+    return resampling, [note]
+
+
+def _factors(
+    axes: AxesPlan, model: Model, options: Options
+) -> tuple[float, ...] | None:
+    """Return network pixels per image pixel: scale, else diameter, else pixel size."""
+    recipe, ndim = model.recipe, len(axes.spatial)
+    for name in ("scale", "diameter"):
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise SettingsError(
+                f"The {name} {value} is not positive.", "Give a number above 0."
+            )
+    if options.scale is not None:
+        return (options.scale,) * ndim
+    if options.diameter is not None:
+        if recipe.diameter is None:
+            raise SettingsError(
+                "The model does not know the diameter of its objects.",
+                "Give the scale directly instead of a diameter.",
+            )
+        return (recipe.diameter / options.diameter,) * ndim
+    sizes = spatial_pixel_size(options.pixel_size, axes.spatial)
+    if sizes is None or recipe.pixel_size is None:
+        return None
+    pairs = zip(sizes, recipe.pixel_size, strict=True)
+    return tuple(image / network for image, network in pairs)
+
+
+def _plan_grid(shape: tuple[int, ...], model: Model, tiling: Tiling) -> Grid:
+    geometry = model.geometry
+    if tiling.tile:
+        tile = uniform_tile(tiling.tile, len(shape))
+    else:
+        tile = choose_tile(
+            shape,
+            geometry,
+            bytes_per_pixel=model.bytes_per_pixel,
+            memory_budget=tiling.memory_budget,
+        )
+    return make_grid(shape, tile, geometry, border=tiling.border)
+
+
+def _tiling_notes(model: Model, grid: Grid) -> list[str]:
+    layers = model.tile_dependent_layers
+    if not layers or len(grid.tiles) == 1:
+        return []
+    note = (
+        f"The result depends on the tiling, which is blended: {len(layers)} layer(s) "
+        f"normalise or interpolate by the tile, such as {layers[0]}."
+    )
+    return [note]

@@ -1,0 +1,139 @@
+"""Separating: probabilities, of any network, to labels over all samples of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.core.axes import AxesPlan, guess_axes, plan_axes
+from napari_unet.core.fixed_point import to_fixed_point
+from napari_unet.core.linking import link_slices
+from napari_unet.core.separation import separate_instances, separate_semantic
+from napari_unet.errors import AxesError
+from napari_unet.settings import Separation
+
+Array = npt.NDArray[Any]
+
+SEPARATION = Separation()
+
+
+def separate(
+    probabilities: Array,
+    separation: Separation = SEPARATION,
+    *,
+    channels: Sequence[str] = (),
+    axes: str | None = None,
+    spatial: str | None = None,
+) -> npt.NDArray[np.int32]:
+    """Turn probabilities of any network into labels.
+
+    Parameters
+    ----------
+    probabilities
+        C first: (C, Y, X), (C, Z, Y, X), or (C, ...) with `axes`. uint8 and uint16
+        are fixed point; others are numbers from 0 to 1.
+    separation
+        Thresholds and the rest.
+    channels
+        Names of C; by default interior; background, interior; background, interior,
+        boundary for 1, 2, 3 channels. Names outside the vocabulary are classes: the
+        labels are then the index of the strongest.
+    axes
+        Axes after C; by default YX or ZYX.
+    spatial
+        Axes of one sample, ``"YX"`` or ``"ZYX"``; others are repeated over. By
+        default ZYX if there is a Z.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32, `axes`.
+    """
+    stored = to_fixed_point(np.asarray(probabilities))
+    names = _channel_names(tuple(channels), len(stored))
+    letters = axes or guess_axes(stored.shape[1:])
+    within = spatial or ("ZYX" if "Z" in letters else "YX")
+    plan = plan_axes(letters, stored.shape[1:], ndim=len(within))
+    check_link(plan, separation)
+    labels = np.zeros(plan.labels_shape, np.int32)
+    for sample in plan.samples():
+        view = plan.probabilities_view(stored, sample)
+        target = plan.labels_view(labels, sample)
+        target[...] = separate_sample(view, names, separation)
+    return link(labels, plan, separation)
+
+
+def check_link(plan: AxesPlan, separation: Separation) -> None:
+    """Raise `AxesError` if an axis to link over is not one of the samples'."""
+    for axis in separation.link:
+        if axis not in plan.sample_axes:
+            raise AxesError(
+                f"Objects cannot be linked over {axis}: the axes are {plan.axes}, and "
+                f"those of one sample {plan.spatial}.",
+                f"Link over {plan.sample_axes or 'no axis'}.",
+            )
+
+
+def link(
+    labels: npt.NDArray[np.int32], plan: AxesPlan, separation: Separation
+) -> npt.NDArray[np.int32]:
+    """Link objects over the axes that `separation` names; Z before T."""
+    for axis in sorted(separation.link, reverse=True):
+        # Volumes that were linked over Z are then linked over T as a whole.
+        joined = "Z" if axis == "T" and "Z" in separation.link else ""
+        others = [a for a in plan.sample_axes if a not in axis + joined]
+        labels = _link_axis(labels, plan, (axis, others), separation.link_overlap)
+    return labels
+
+
+def _link_axis(
+    labels: npt.NDArray[np.int32],
+    plan: AxesPlan,
+    over: tuple[str, list[str]],
+    overlap: float,
+) -> npt.NDArray[np.int32]:
+    """Link over one axis, for each position along the others."""
+    axis, others = over
+    linked = np.empty_like(labels)
+    letters = plan.labels_axes
+    for position in np.ndindex(*(plan.size[a] for a in others)):
+        at = dict(zip(others, position, strict=True))
+        key = tuple(at.get(a, slice(None)) for a in letters)
+        where = [a for a in letters if a not in at].index(axis)
+        linked[key] = link_slices(labels[key], axis=where, min_iou=overlap)
+    return linked
+
+
+INSTANCE_CHANNELS = frozenset({"background", "interior", "boundary", "distance"})
+
+
+def _channel_names(channels: tuple[str, ...], n: int) -> tuple[str, ...]:
+    defaults = {
+        1: ("interior",),
+        2: ("background", "interior"),
+        3: ("background", "interior", "boundary"),
+    }
+    names = channels or defaults.get(n, ())
+    if len(names) != n:
+        raise AxesError(
+            f"There are {n} channels of probabilities, but {len(names)} names.",
+            "Name each channel, first axis first: background, interior, boundary, "
+            "distance, or classes.",
+        )
+    return names
+
+
+def separate_sample(
+    stored: Array,
+    channels: tuple[str, ...],
+    separation: Separation,
+    *,
+    semantic: bool = False,
+) -> npt.NDArray[np.int32]:
+    """Return the labels of one sample (C, [Z,] Y, X): objects, or else classes."""
+    if semantic or not INSTANCE_CHANNELS.issuperset(channels):
+        return separate_semantic(stored)
+    return separate_instances(stored, channels, separation)
