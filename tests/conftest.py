@@ -7,9 +7,11 @@ process of its own has shown that Qt starts; otherwise the GUI tests are skipped
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,23 @@ from napari.viewer import Viewer
 SHARED = "NAPARI_UNET_SHARED"
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+def _kernel_cache() -> Path:
+    """A folder for compiled kernels that changes with any of their sources.
+
+    numba notices that a kernel's own file has changed, but not one that it calls.
+    """
+    sources = Path(__file__).parents[1] / "src" / "napari_unet" / "core"
+    digest = hashlib.sha256()
+    for path in sorted(sources.glob("*.py")):
+        digest.update(path.read_bytes())
+    return (
+        Path(tempfile.gettempdir()) / f"napari-unet-kernels-{digest.hexdigest()[:12]}"
+    )
+
+
+os.environ.setdefault("NUMBA_CACHE_DIR", str(_kernel_cache()))
 
 
 def _why_no_gui() -> str:

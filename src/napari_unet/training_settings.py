@@ -5,11 +5,11 @@ Kept apart from `settings`, which a user who only segments reads; the same rules
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from napari_unet.settings import Fraction, Settings
+from napari_unet.settings import Fraction, Normalization, Settings
 
 Span = tuple[float, float]
 
@@ -58,12 +58,21 @@ class Augmentation(Settings):
 
 
 class Loss(Settings):
-    """What the network is taught, and how pixels weigh."""
+    """What the network is taught, and how pixels weigh.
+
+    The weight of a pixel is its class's weight plus the border term; see
+    `napari_unet.core.border_weights`.
+    """
 
     target: Literal["three_class", "two_class", "distance", "semantic"] = Field(
         "three_class",
         description="three_class: background, interior, boundary; two_class: the form "
         "of 2015; distance: three classes and a distance channel; semantic: classes.",
+    )
+    formula: Literal["ronneberger2015", "falk2019"] = Field(
+        "ronneberger2015",
+        description="Border weights of the paper, or of the authors' Fiji plugin, "
+        "where far background counts little and class weights are not used.",
     )
     w0: Annotated[float, Field(ge=0)] = Field(
         10.0, description="Height of the border weights."
@@ -75,7 +84,9 @@ class Loss(Settings):
         4.0, description="Width of the boundary class, pixels."
     )
     class_weights: Literal["none", "balance"] = Field(
-        "none", description="Weight classes by inverse frequency."
+        "none",
+        description="balance: weigh classes by inverse frequency, such that the "
+        "average pixel weighs 1.",
     )
     dice: Annotated[float, Field(ge=0)] = Field(
         0.5, description="Weight of the Dice term beside cross-entropy."
@@ -83,6 +94,19 @@ class Loss(Settings):
     focal: Annotated[float, Field(ge=0)] = Field(
         0.0, description="Focal exponent: above 0 for rare classes."
     )
+    distance: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="Weight of the distance term, where there is that channel."
+    )
+
+    @classmethod
+    def ronneberger2015(cls) -> Self:
+        """Two classes, a carved gap, w0 = 10, sigma = 5 px, balanced classes."""
+        return cls(target="two_class", class_weights="balance", dice=0.0)
+
+    @classmethod
+    def falk2019(cls) -> Self:
+        """Two classes, a carved gap, weight 50, sigma = 6 px, background floor."""
+        return cls(target="two_class", formula="falk2019", w0=50.0, sigma=6.0, dice=0.0)
 
 
 class Training(Settings):
@@ -95,16 +119,24 @@ class Training(Settings):
         None, description="Budget in optimiser steps."
     )
     patch: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (256,), description="Patch size per spatial axis; one number for all."
+        (),
+        max_length=3,
+        description="Patch size per spatial axis, rounded up to what the network "
+        "takes; one number for all; empty: 256 in 2-D, 2^18 voxels in 3-D, and no "
+        "larger than the images.",
     )
     batch: int = Field(4, ge=1, description="Patches per step.")
     depth: int = Field(4, ge=1, le=8, description="Poolings of a new network.")
     base_channels: int = Field(
         16, ge=1, le=1024, description="First stage's channels of a new network."
     )
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="Optimiser.")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(
-        1e-3, description="Peak learning rate, after warm-up and before the cosine."
+    optimizer: Literal["adamw", "sgd"] = Field(
+        "adamw", description="AdamW, or SGD with Nesterov momentum 0.99."
+    )
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Peak learning rate, after warm-up and before the cosine; none "
+        "given: 0.001 (adamw) or 0.01 (sgd), a third of it from a trained model.",
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(
         1e-4, description="Weight decay."
@@ -131,6 +163,17 @@ class Training(Settings):
     foreground: Fraction = Field(
         0.5, description="Share of patches centred on an object (or a rare class)."
     )
+    classes: tuple[str, ...] = Field(
+        (),
+        description="Names of the classes, background first, for semantic labels; "
+        "empty: background, class_1, ...",
+    )
     random_seed: int = Field(0, ge=0, description="Same seed, same weights.")
+    normalization: Normalization = Normalization()
     augmentation: Augmentation = Augmentation()
     loss: Loss = Loss()
+
+    @field_validator("patch", mode="before")
+    @classmethod
+    def _one_number(cls, value: object) -> object:
+        return (value,) if isinstance(value, int) else value

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_unet.core.fixed_point import threshold_of
 from napari_unet.core.seeds import (
     find_seeds,
     height,
     mask_evidence,
     seed_evidence,
-    stored_threshold,
 )
 from napari_unet.errors import AxesError, SettingsError
 
@@ -76,14 +76,14 @@ def test_channels_that_describe_no_cells_are_refused(channels, error, message):
 
 
 def test_probabilities_that_are_not_stored_are_refused():
-    with pytest.raises(SettingsError, match="not float32"):
+    with pytest.raises(SettingsError, match="float32 are not in fixed point"):
         seed_evidence(np.zeros((1, 4, 4), np.float32), ("interior",))
 
 
 @given(st.integers(-10_000, 10_000), st.sampled_from([255, 65535]))
 @settings(deadline=None)
 def test_a_threshold_cuts_where_its_decimal_number_says(parts, scale):
-    limit = stored_threshold(parts / 10_000, scale)
+    limit = threshold_of(parts / 10_000, scale)
     exact = Fraction(parts, 10_000)
     assert Fraction(limit, scale) <= exact < Fraction(limit + 1, scale)
 

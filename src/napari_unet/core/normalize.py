@@ -53,24 +53,28 @@ class IntensityRange:
         Of the infinite values, -inf counts as `low` and +inf as `high`. NaN and
         constant channels become 0. Values beyond ±`FARTHEST` are cut there.
         """
-        scaled = np.empty(tile.shape, np.float32)
-        # Large integers and large offsets would leave no digits in float32.
-        work = np.float32 if tile.itemsize <= 2 else np.float64
+        scaled = np.zeros(tile.shape, np.float32)
         ends = zip(self.low, self.high, strict=True)
         for channel, target, (low, high) in zip(tile, scaled, ends, strict=True):
-            if low == high:
-                target[...] = 0
-                continue
-            zero, one = (high, low) if normalization.invert else (low, high)
-            wide = channel.astype(work)
-            if tile.dtype.kind == "f":
-                np.nan_to_num(wide, copy=False, nan=zero, neginf=low, posinf=high)
-            wide -= zero
-            wide /= one - zero
-            nearest, farthest = (0, 1) if normalization.clip else (-FARTHEST, FARTHEST)
-            np.clip(wide, nearest, farthest, out=wide)
-            target[...] = wide
+            if low < high:
+                target[...] = _scale(channel, low, high, normalization)
         return scaled
+
+
+def _scale(
+    channel: npt.NDArray[Any], low: float, high: float, settings: Normalization
+) -> npt.NDArray[np.floating[Any]]:
+    zero, one = (high, low) if settings.invert else (low, high)
+    nearest, farthest = (0, 1) if settings.clip else (-FARTHEST, FARTHEST)
+    # Large integers and large offsets would leave no digits in float32.
+    work = np.float32 if channel.itemsize <= 2 else np.float64
+    scaled: npt.NDArray[np.floating[Any]] = channel.astype(work)
+    if channel.dtype.kind == "f":
+        np.nan_to_num(scaled, copy=False, nan=zero, neginf=low, posinf=high)
+    with np.errstate(over="ignore"):
+        scaled -= zero
+        scaled /= one - zero
+    return np.clip(scaled, nearest, farthest, out=scaled)
 
 
 def measure_intensity(

@@ -20,42 +20,18 @@ A background channel may be there too; it is what the others leave.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.core.components import label_components
-from napari_unet.errors import AxesError, SettingsError
+from napari_unet.core.fixed_point import scale_of, threshold_of
+from napari_unet.errors import AxesError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KNOWN_CHANNELS = ("background", "interior", "boundary", "distance")
-
-
-def stored_scale(probabilities: NDArray[Any]) -> int:
-    """Return the integer that stands for probability 1: 65535 or 255.
-
-    Raises
-    ------
-    SettingsError
-        The array is neither uint16 nor uint8.
-    """
-    if probabilities.dtype not in (np.uint8, np.uint16):
-        raise SettingsError(
-            f"Probabilities are stored as uint16 or uint8, not {probabilities.dtype}.",
-            "Multiply probabilities by 65535, round them, and convert them to uint16.",
-        )
-    return int(np.iinfo(probabilities.dtype).max)
-
-
-def stored_threshold(threshold: float, scale: int) -> int:
-    """Return the integer t for which ``stored > t`` means ``probability > threshold``.
-
-    That is the floor of ``threshold * scale`` in double precision.
-    """
-    return math.floor(threshold * scale)
 
 
 def seed_evidence(
@@ -137,7 +113,7 @@ def find_seeds(
     numpy.ndarray
         int32; 1, 2, ... in raster order of the first pixel, 0 elsewhere.
     """
-    above = evidence > stored_threshold(threshold, scale)
+    above = evidence > threshold_of(threshold, scale)
     return label_components(above, connectivity=connectivity, min_size=min_size)
 
 
@@ -145,7 +121,7 @@ def _by_name(
     probabilities: NDArray[Any], channels: tuple[str, ...]
 ) -> dict[str, NDArray[Any]]:
     """Return the channels by name, after all checks."""
-    stored_scale(probabilities)
+    scale_of(probabilities.dtype)
     if len(channels) != probabilities.shape[0]:
         raise AxesError(
             f"{len(channels)} channel names are given for {probabilities.shape[0]} "

@@ -17,14 +17,13 @@ from napari_unet.core.components import (
     numbered,
     paint,
 )
+from napari_unet.core.fixed_point import scale_of, threshold_of
 from napari_unet.core.holes import fill_holes
 from napari_unet.core.seeds import (
     find_seeds,
     height,
     mask_evidence,
     seed_evidence,
-    stored_scale,
-    stored_threshold,
 )
 from napari_unet.core.watershed import flood
 from napari_unet.errors import AxesError
@@ -68,7 +67,7 @@ def separate_instances(
         `probabilities` is not uint16 or uint8.
     """
     _check_sample(probabilities)
-    scale = stored_scale(probabilities)
+    scale = scale_of(probabilities.dtype)
     connectivity = separation.connectivity
     seeds = find_seeds(
         seed_evidence(probabilities, channels),
@@ -78,7 +77,7 @@ def separate_instances(
         connectivity=connectivity,
     )
     evidence = mask_evidence(probabilities, channels)
-    mask = evidence > stored_threshold(separation.mask_threshold, scale)
+    mask = evidence > threshold_of(separation.mask_threshold, scale)
     surface = height(probabilities, channels)
     labels = flood(surface, seeds, mask, connectivity=connectivity)
     if separation.keep_unseeded:
@@ -103,7 +102,7 @@ def separate_semantic(probabilities: NDArray[Any]) -> NDArray[np.int32]:
         int32 ``(*spatial)``. Ties go to the lowest index. A single channel gives 1
         where it is above one half, and 0 elsewhere.
     """
-    half = stored_threshold(0.5, stored_scale(probabilities))
+    half = threshold_of(0.5, scale_of(probabilities.dtype))
     if probabilities.shape[0] == 1:
         return np.asarray(probabilities[0] > half, np.int32)
     return np.asarray(np.argmax(probabilities, axis=0), np.int32)

@@ -204,7 +204,7 @@ def split_axis(n: int, tile: int, axis: AxisGeometry, border: str) -> list[AxisT
     n
         Image pixels along the axis.
     tile
-        Written pixels; rounded up to the divisor.
+        Pixels that each tile adds; rounded up to the divisor.
     axis
         The network's geometry along it.
     border
@@ -218,8 +218,12 @@ def split_axis(n: int, tile: int, axis: AxisGeometry, border: str) -> list[AxisT
     pieces, done = [], 0
     for start in [*range(0, whole - size, step), whole - size]:
         read = max(low, start - left), min(high, start + size + right)
-        first, stop = read[0] + axis.crop[0], min(start + size, n)
+        # Where the canvas ends no context is missing: such a tile keeps all the rest.
+        stop = n if read[1] == high else start + size
+        first = read[0] + axis.crop[0]
         pieces.append(AxisTile(read, (done - first, stop - first), (done, stop)))
+        if stop == n:
+            break
         done = stop
     return pieces
 
@@ -231,19 +235,7 @@ def make_grid(
     *,
     border: str = "network",
 ) -> Grid:
-    """Cut an image into tiles: `split_axis` for each axis, multiplied.
-
-    Parameters
-    ----------
-    shape
-        Spatial shape of the image.
-    tile
-        Written pixels per axis.
-    geometry
-        The network's geometry, per axis.
-    border
-        ``"network"`` or ``"mirror"``.
-    """
+    """Cut an image of a spatial `shape` into tiles: `split_axis` for each axis."""
     axes = list(zip(shape, tile, geometry, strict=True))
     pieces = [split_axis(n, size, axis, border) for n, size, axis in axes]
     tiles = tuple(

@@ -1,7 +1,7 @@
 """Checkpoints: weights and recipe in one `.safetensors` file, loaded without executing.
 
-Whatever is wrong with a file becomes one clear line. Foreign `.pt` files are read with
-``weights_only=True``, always.
+Whatever is wrong with a file becomes one clear line: a checkpoint loads as it was
+saved, or not at all.
 """
 
 from __future__ import annotations
@@ -9,16 +9,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
@@ -26,25 +22,21 @@ from napari_unet.core.tiling import Geometry
 from napari_unet.errors import CheckpointError, SettingsError
 from napari_unet.io.atomic import replacing
 from napari_unet.nn.predict import Predictor, make_predictor
-from napari_unet.nn.receptive_field import (
-    bytes_per_pixel,
-    network_geometry,
-    tile_dependent_layers,
+from napari_unet.nn.receptive_field import network_geometry, tile_dependent_layers
+from napari_unet.nn.shapes import bytes_per_pixel
+from napari_unet.nn.unet import UNet, empty_unet, encode_form, infer_architecture
+from napari_unet.nn.weight_files import (
+    COPY_AGAIN,
+    METADATA_KEY,
+    read_pickle,
+    read_safetensors,
+    shortened,
 )
-from napari_unet.nn.unet import UNet, infer_architecture
 from napari_unet.settings import FORMAT_VERSION, Architecture, Prediction, Recipe
 
-METADATA_KEY = "napari_unet"
 BUNDLED = Path(__file__).parents[1] / "models"
-DAMAGED = (
-    RuntimeError,
-    EOFError,
-    ValueError,
-    KeyError,
-    OSError,
-    zipfile.BadZipFile,
-)
 SUFFIXES = (".safetensors", ".pt", ".pth")
+NO_FIT = "The weights do not fit the recipe; save or download them again."
 
 
 @dataclass(frozen=True)
@@ -135,13 +127,15 @@ def load_model(source: str | Path, *, trust: bool = False) -> Model:
             f"{path} cannot be read: {error.strerror}.", "Check the file's rights."
         ) from None
     digest = hashlib.sha256(data).hexdigest()
-    if path.suffix == ".safetensors":
-        state, recipe = _read_safetensors(data, path)
-        notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    recipe = None
+    if path.suffix.lower() == ".safetensors":
+        state, text = read_safetensors(data, path.name)
+        recipe = None if text is None else _parse_recipe(text, path.name)
     else:
-        state, recipe = _read_pickle(path), None
+        state = read_pickle(data, path.name)
     if recipe is None:
-        recipe, notes = assume_recipe(infer_architecture(state), path.stem)
+        recipe, notes = assume_recipe(infer_architecture(state, path.name), path.stem)
     return Model(build(recipe.architecture, state, path.name), recipe, digest, notes)
 
 
@@ -163,7 +157,9 @@ def save_model(path: str | Path, network: nn.Module, recipe: Recipe) -> None:
             f"{path.name} is no name for a checkpoint.", "End it with .safetensors."
         )
     tensors = network.state_dict().items()
-    state = {name: value.contiguous().cpu() for name, value in tensors}
+    state = {name: value.detach().cpu().contiguous() for name, value in tensors}
+    _check_recipe(recipe, path.name)
+    _check_state(state, recipe.architecture, path.name)
     data = save_tensors(state, {METADATA_KEY: recipe.model_dump_json()})
     with replacing(path) as temporary:
         temporary.write_bytes(data)
@@ -179,34 +175,58 @@ def build(
     Raises
     ------
     CheckpointError
-        If a tensor is missing, superfluous, of another shape or not finite.
+        If a tensor is missing, superfluous, of another shape or kind, or not finite.
     """
-    with torch.device("meta"):
-        network = UNet(architecture)
-    wanted = {key: value.shape for key, value in network.state_dict().items()}
-    for key in sorted(wanted.keys() | state.keys()):
-        if key not in state or key not in wanted:
-            what = "lacks" if key in wanted else "holds an unknown"
-            raise CheckpointError(
-                f"{name} {what} tensor {key}.", "The file does not fit its recipe."
-            )
-        if wanted[key] != state[key].shape:
-            raise CheckpointError(
-                f"{name}: tensor {key} has shape {tuple(state[key].shape)}, not "
-                f"{tuple(wanted[key])}.",
-                "The file does not fit its recipe.",
-            )
-        if state[key].is_floating_point() and not state[key].isfinite().all():
-            raise CheckpointError(
-                f"{name}: tensor {key} holds NaN or infinite weights.",
-                "The training diverged or the file is damaged; use an earlier one.",
-            )
+    network = _check_state(state, architecture, name)
     float32 = {
         key: value.float() if value.is_floating_point() else value
         for key, value in state.items()
     }
     network.load_state_dict(float32, strict=True, assign=True)
     return network.eval().requires_grad_(False)
+
+
+def _check_state(
+    state: Mapping[str, Tensor], architecture: Architecture, name: str
+) -> UNet:
+    """Return the U-Net, still empty, that `state` fits."""
+    try:
+        network = empty_unet(architecture)
+    except SettingsError as error:
+        raise CheckpointError(
+            f"The recipe in {name} is damaged: {error.problem}", COPY_AGAIN
+        ) from None
+    wanted = network.state_dict()
+    for key in sorted(wanted.keys() | state.keys()):
+        if key not in state or key not in wanted:
+            what = "lacks the" if key in wanted else "holds an unknown"
+            raise CheckpointError(f"{name} {what} tensor {key}.", NO_FIT)
+        _check_tensor(state[key], wanted[key], f"{name}: tensor {key}")
+    if not torch.equal(state["form"], encode_form(architecture)):
+        raise CheckpointError(
+            f"{name}: padding, up-sampling or pooling are not those of the weights.",
+            NO_FIT,
+        )
+    return network
+
+
+def _check_tensor(found: Tensor, wanted: Tensor, name: str) -> None:
+    if found.shape != wanted.shape:
+        raise CheckpointError(
+            f"{name} has shape {tuple(found.shape)}, not {tuple(wanted.shape)}.", NO_FIT
+        )
+    plain = found.layout == torch.strided and found.device.type == "cpu"
+    is_real = wanted.is_floating_point()
+    if not plain or found.is_floating_point() != is_real or found.is_complex():
+        raise CheckpointError(
+            f"{name} holds {found.dtype} on {found.device}, not plain {wanted.dtype}.",
+            NO_FIT,
+        )
+    if is_real and not found.float().isfinite().all():
+        raise CheckpointError(
+            f"{name} holds NaN or infinite weights.",
+            "The training diverged or the file is damaged; use an earlier one.",
+        )
 
 
 def assume_recipe(
@@ -227,21 +247,29 @@ def assume_recipe(
         task="instances" if n in known else "semantic",
         activation="sigmoid" if n == 1 else "softmax",
     )
+    normalization = recipe.normalization
     note = (
         f"The file holds weights alone; assumed: channels {', '.join(channels)}, "
-        f"{recipe.activation}, percentiles 1 to 99.8."
+        f"{recipe.activation}, percentiles {normalization.low:g} to "
+        f"{normalization.high:g}."
     )
     return recipe, (note,)
 
 
 def _find(source: str | Path) -> Path:
-    path = Path(source)
-    bundled = BUNDLED / f"{source}.safetensors"
     if str(source) in bundled_models():
-        return bundled
-    if path.is_file() and path.suffix in SUFFIXES:
+        return BUNDLED / f"{source}.safetensors"
+    path = Path(source)
+    try:
+        is_file, exists = path.is_file(), path.exists()
+    except OSError as error:
+        raise CheckpointError(
+            f"{shortened(str(path))} cannot be read: {error.strerror}.",
+            "Check the path and its rights.",
+        ) from None
+    if is_file and path.suffix.lower() in SUFFIXES:
         return path
-    if path.exists():
+    if exists:
         raise CheckpointError(
             f"{path} is not a checkpoint of a known kind.",
             f"Give a file that ends in {', '.join(SUFFIXES)}.",
@@ -252,34 +280,15 @@ def _find(source: str | Path) -> Path:
     )
 
 
-def _read_safetensors(
-    data: bytes, path: Path
-) -> tuple[dict[str, Tensor], Recipe | None]:
-    try:
-        state = load_tensors(data)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path.name} is damaged or no safetensors file ({error}).",
-            "Copy or download it again.",
-        ) from None
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    text = header.get("__metadata__", {}).get(METADATA_KEY)
-    return state, None if text is None else _parse_recipe(text, path)
-
-
-def _parse_recipe(text: str, path: Path) -> Recipe:
-    remedy = "Copy or download the file again."
+def _parse_recipe(text: str, name: str) -> Recipe:
     try:
         values: Any = json.loads(text)
-    except json.JSONDecodeError:
-        raise CheckpointError(
-            f"The recipe in {path.name} is damaged.", remedy
-        ) from None
+    except (ValueError, RecursionError):
+        raise CheckpointError(f"The recipe in {name} is damaged.", COPY_AGAIN) from None
     version = values.get("format_version", 0) if isinstance(values, dict) else 0
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise CheckpointError(
-            f"{path.name} was written by a newer version (format {version}; this one "
+            f"{name} was written by a newer version (format {version}; this one "
             f"reads up to {FORMAT_VERSION}).",
             "Update napari-unet-cells.",
         )
@@ -287,46 +296,21 @@ def _parse_recipe(text: str, path: Path) -> Recipe:
         recipe = Recipe.parse(values)
     except SettingsError as error:
         raise CheckpointError(
-            f"The recipe in {path.name} is damaged: {error.problem}", remedy
+            f"The recipe in {name} is damaged: {shortened(error.problem)}", COPY_AGAIN
         ) from None
-    if len(recipe.channels) != recipe.architecture.out_channels:
-        raise CheckpointError(
-            f"The recipe in {path.name} names {len(recipe.channels)} channels for "
-            f"{recipe.architecture.out_channels} outputs.",
-            remedy,
-        )
+    _check_recipe(recipe, name)
     return recipe
 
 
-def _read_pickle(path: Path) -> dict[str, Tensor]:
-    """Read a state dict without executing anything."""
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise CheckpointError(
-            f"{path.name} holds code or objects besides weights; it was not loaded.",
-            "Save the state dict alone: torch.save(network.state_dict(), path).",
-        ) from None
-    except DAMAGED as error:
-        raise CheckpointError(
-            f"{path.name} is damaged or no PyTorch file ({_first_line(error)}).",
-            "Copy or download it again.",
-        ) from None
-    if not _is_state(found):
-        raise CheckpointError(
-            f"{path.name} is not a bare state dict.",
-            "Save the state dict alone: torch.save(network.state_dict(), path).",
-        )
-    return dict(found)
-
-
-def _is_state(found: object) -> bool:
-    if not isinstance(found, dict) or not found:
-        return False
-    names = all(isinstance(name, str) for name in found)
-    return names and all(isinstance(value, Tensor) for value in found.values())
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:160]
+def _check_recipe(recipe: Recipe, name: str) -> None:
+    architecture = recipe.architecture
+    counts = [("channels", len(recipe.channels), architecture.out_channels, "outputs")]
+    if recipe.pixel_size is not None:
+        n_sizes = len(recipe.pixel_size)
+        counts.append(("pixel sizes", n_sizes, architecture.ndim, "axes"))
+    for what, found, wanted, of in counts:
+        if found != wanted:
+            raise CheckpointError(
+                f"The recipe in {name} names {found} {what} for {wanted} {of}.",
+                COPY_AGAIN,
+            )

@@ -117,7 +117,7 @@ def _switches() -> list[Switch]:
         (cudnn, "deterministic", True),
     ]
     if hasattr(cudnn, "conv"):  # since torch 2.9, one for each kind of kernel
-        onednn = torch.backends.mkldnn
+        onednn: Any = torch.backends.mkldnn
         kinds = (cuda.matmul, cudnn.conv, cudnn.rnn, onednn.matmul, onednn.conv)
         wanted += [(kind, "fp32_precision", "ieee") for kind in kinds]
     return [
@@ -144,7 +144,7 @@ _exact_kernels = _ExactKernels()
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether `error` says that the memory of the device, or host, is full."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
         return True
     text = str(error)
     return isinstance(error, RuntimeError) and any(w in text for w in FULL_MEMORY)

@@ -6,12 +6,13 @@ change a value. `iter_predict` yields as tiles finish and may be closed at any t
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -27,15 +28,15 @@ from napari_unet.core.mirror import read_mirrored
 from napari_unet.core.normalize import Reader
 from napari_unet.core.stitching import Blender
 from napari_unet.core.tiling import Geometry, Grid, Tile
+from napari_unet.errors import SettingsError
+from napari_unet.nn.averaging import turn, turn_back, turns_of
 from napari_unet.nn.device import exact_arithmetic, is_out_of_memory, release_memory
-from napari_unet.nn.receptive_field import FIXED_NORMS
+from napari_unet.nn.monotone import FIXED_NORMS
 from napari_unet.settings import Prediction, Recipe
 
 # Tiles whose results may exist at once: enough to keep the workers busy, few enough
 # to cancel quickly.
 IN_FLIGHT = 3
-
-Turn = tuple[tuple[int, ...], int]
 
 
 @dataclass(frozen=True)
@@ -66,23 +67,40 @@ class Predictor:
         self, tile: npt.NDArray[np.float32], crop: tuple[slice, ...]
     ) -> npt.NDArray[Any]:
         """Return stored probabilities (C, ...) of the cropped part of one tile."""
-        probabilities = self.probabilities(tile)[(slice(None), *crop)]
+        probabilities = self.probabilities(tile)[(slice(None), *crop)].cpu()
         stored = cast("str", self.prediction.stored)
         scaled = probabilities.mul(scale_of(stored)).round_()
-        return scaled.to(getattr(torch, stored)).cpu().numpy()
+        return scaled.to(getattr(torch, stored)).numpy()
 
     def probabilities(self, tile: npt.NDArray[np.float32]) -> Tensor:
-        """Return float32 probabilities (C, ...) of one tile (C, ...), on the device."""
+        """Return float32 probabilities (C, ...) of one tile (C, ...), on the device.
+
+        Raises
+        ------
+        SettingsError
+            If numbers became too large for the precision.
+        """
         with exact_arithmetic(self.device, self.prediction.precision):
             x = torch.from_numpy(np.ascontiguousarray(tile))[None].to(self.device)
-            turns = _turns(self.prediction.test_time_averaging, self.ndim)
+            turns = turns_of(self.prediction.test_time_averaging, self.ndim)
             parts = (self._turned(x, *turn) for turn in turns)
-            total = functools.reduce(Tensor.add_, parts)
-            return total[0] if len(turns) == 1 else total[0].div_(len(turns))
+            total = functools.reduce(Tensor.add_, parts)[0]
+            if total.isnan().any():
+                total = self._without_nan(total)
+            return total if len(turns) == 1 else total.div_(len(turns))
+
+    def _without_nan(self, probabilities: Tensor) -> Tensor:
+        """Return zeros for NaN, which only pixels of absurd brightness cause."""
+        if self.prediction.precision != "float32":
+            raise SettingsError(
+                f"The network's numbers are too large for {self.prediction.precision}.",
+                "Choose float32.",
+            )
+        return probabilities.nan_to_num_(nan=0.0)
 
     def _turned(self, x: Tensor, flips: tuple[int, ...], quarters: int) -> Tensor:
-        logits = self.network(_turn(x, flips, quarters))
-        return _turn_back(self._activate(logits), flips, quarters)
+        logits = self.network(turn(x, flips, quarters))
+        return turn_back(self._activate(logits), flips, quarters)
 
     def _activate(self, logits: Tensor) -> Tensor:
         logits = logits.float()
@@ -106,6 +124,8 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     """Fold each batch norm into the convolution before it, in place; return it."""
     for module in network.modules():
         if not isinstance(module, nn.Sequential):
+            continue
+        if type(module).forward is not nn.Sequential.forward:
             continue
         children = list(module.named_children())
         for (name, conv), (norm_name, norm) in itertools.pairwise(children):
@@ -146,8 +166,8 @@ def iter_predict(
 
     Raises
     ------
-    torch.OutOfMemoryError
-        If one tile alone does not fit on the device.
+    RuntimeError, MemoryError
+        If one tile alone does not fit in memory; see `is_out_of_memory`.
     """
 
     def read(tile: Tile) -> npt.NDArray[np.float32]:
@@ -160,9 +180,9 @@ def iter_predict(
     def write(tile: Tile) -> None:
         out[(slice(None), *tile.write)] = predict(read(tile), tile.crop)
 
-    n_tiles = len(grid.tiles)
-    for tile in _in_order(write, grid.tiles, workers, predict.device):
-        yield TileDone(tile, tile.index + 1, n_tiles)
+    done = _in_order(write, grid.tiles, workers, predict.device)
+    for n_done, tile in enumerate(done, start=1):
+        yield TileDone(tile, n_done, len(grid.tiles))
 
 
 def _blended(
@@ -174,9 +194,9 @@ def _blended(
 ) -> Iterator[TileDone]:
     """Average overlapping tiles under a Gaussian window, always in the grid's order."""
     blender = Blender(len(out), grid, geometry)
-    for tile in grid.tiles:
+    for n_done, tile in enumerate(grid.tiles, start=1):
         blender.add(tile, predict.probabilities(read(tile)).cpu().numpy())
-        yield TileDone(tile, tile.index + 1, len(grid.tiles))
+        yield TileDone(tile, n_done, len(grid.tiles))
     blender.store(out)
 
 
@@ -191,77 +211,42 @@ def _in_order(
     Out of memory first lowers the number of tiles in flight to one. When the caller
     stops, tiles that have begun are finished and the rest is dropped.
     """
-    waiting: deque[tuple[Tile, Future[None]]] = deque()
+
+    def fits(tile: Tile) -> bool:
+        """Work, and return False if memory was full: an error would keep it so."""
+        try:
+            work(tile)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        return True
+
     todo = deque(tiles)
+    waiting: deque[tuple[Tile, Future[bool]]] = deque()
     n_most = min(IN_FLIGHT, workers + 1)
     with _thread_pool(workers, device) as pool:
-        try:
-            while todo or waiting:
-                while todo and len(waiting) < n_most:
-                    tile = todo.popleft()
-                    waiting.append((tile, pool.submit(work, tile)))
-                tile, future = waiting.popleft()
-                error = future.exception()
-                if error is not None and is_out_of_memory(error):
-                    for _, other in waiting:
-                        other.exception()
-                    release_memory(device)
-                    work(tile)
-                    n_most = 1
-                elif error is not None:
-                    raise error
-                yield tile
-        finally:
-            for _, future in waiting:
-                future.cancel()
+        while todo or waiting:
+            while todo and len(waiting) < n_most:
+                tile = todo.popleft()
+                waiting.append((tile, pool.submit(fits, tile)))
+            tile, future = waiting.popleft()
+            if not future.result():
+                n_most = 1
+                wait(other for _, other in waiting)
+                release_memory(device)
+                pool.submit(work, tile).result()
+            yield tile
 
 
-class _thread_pool:
-    """A pool whose threads share torch's CPU threads; restores them at the end."""
-
-    def __init__(self, workers: int, device: torch.device) -> None:
-        self.threads = torch.get_num_threads()
-        share = max(1, self.threads // workers) if device.type == "cpu" else 1
-        self.pool = ThreadPoolExecutor(
-            workers, "tile", lambda: torch.set_num_threads(share)
-        )
-
-    def __enter__(self) -> ThreadPoolExecutor:
-        return self.pool
-
-    def __exit__(self, *_: object) -> None:
-        self.pool.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(self.threads)
-
-
-def _turns(averaging: str, ndim: int) -> list[Turn]:
-    """Return the mirrored axes and quarter turns to average over.
-
-    ``"flips"``: every combination of mirrored axes; ``"rotations"``: all symmetries of
-    the square in YX (times a flip of Z in 3-D).
-    """
-    axes = tuple(range(2, 2 + ndim))
-    if averaging == "none":
-        return [((), 0)]
-    if averaging == "flips":
-        subsets = range(2**ndim)
-        return [
-            (tuple(a for i, a in enumerate(axes) if bits >> i & 1), 0)
-            for bits in subsets
-        ]
-    flat: list[Turn] = [((), q) for q in range(4)] + [
-        ((axes[-1],), q) for q in range(4)
-    ]
-    if ndim == 2:
-        return flat
-    return flat + [((axes[0], *flips), q) for flips, q in flat]
-
-
-def _turn(x: Tensor, flips: tuple[int, ...], quarters: int) -> Tensor:
-    x = x.flip(flips) if flips else x
-    return x.rot90(quarters, (-2, -1)) if quarters else x
-
-
-def _turn_back(x: Tensor, flips: tuple[int, ...], quarters: int) -> Tensor:
-    x = x.rot90(-quarters, (-2, -1)) if quarters else x
-    return x.flip(flips) if flips else x
+@contextlib.contextmanager
+def _thread_pool(workers: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
+    """A pool whose threads share torch's CPU threads, which are restored at the end."""
+    n_threads = torch.get_num_threads()
+    share = max(1, n_threads // workers) if device.type == "cpu" else 1
+    pool = ThreadPoolExecutor(workers, "tile", lambda: torch.set_num_threads(share))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(n_threads)

@@ -1,30 +1,29 @@
-"""Receptive field: halo, divisor, crop and memory of a network, computed, never typed.
+"""Receptive field: halo, divisor and crop of a network, computed, never typed.
 
-A copy of the network is thinned to one channel with positive weights, so that nothing
-can cancel; an impulse at every phase of its grid then shows exactly which outputs
-depend on which inputs, also through pooling, skips and interpolation.
+An impulse at every phase of the grid of a monotone copy (`napari_unet.nn.monotone`)
+shows exactly which outputs depend on which inputs.
 """
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import itertools
 import math
-from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from napari_unet.core.tiling import AxisGeometry, Geometry
-from napari_unet.errors import CheckpointError, UNetError
+from napari_unet.core.tiling import AxisGeometry, Geometry, Span, round_up
+from napari_unet.errors import CheckpointError
+from napari_unet.nn.monotone import (
+    CONVOLUTIONS,
+    FIXED_NORMS,
+    INSTANCE_NORMS,
+    OTHER_NORMS,
+    monotone_copy,
+)
+from napari_unet.nn.shapes import REFUSALS, Shapes
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-FIXED_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
-OTHER_NORMS = (nn.GroupNorm, nn.LayerNorm)
-SATURATING = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.LogSigmoid, nn.Tanh)
 ADAPTIVE = (
     nn.AdaptiveAvgPool1d,
     nn.AdaptiveAvgPool2d,
@@ -33,18 +32,23 @@ ADAPTIVE = (
     nn.AdaptiveMaxPool2d,
     nn.AdaptiveMaxPool3d,
 )
-LARGEST_DIVISOR = 512
+CIRCULAR = (nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d)
 LARGEST_PROBE = 4096
+# Coarsest grid that is looked for even where no layer is seen to make one.
+LEAST_PHASES = 16
+# Pixels of all impulse images that are run at once.
+PIXELS_AT_ONCE = 2**16
 
 
 def tile_dependent_layers(network: nn.Module) -> tuple[str, ...]:
     """Name the layers whose result depends on how the image is cut.
 
-    Normalisation by the tile's own statistics, attention, adaptive pooling and
-    interpolation relative to the tile's corners. Empty: tiling can be exact.
+    Normalisation by the tile's own statistics, attention, adaptive pooling,
+    interpolation relative to the tile's corners, padding from the tile's other side.
+    Empty: tiling can be exact.
     """
     return tuple(
-        f"{name} ({type(module).__name__})"
+        f"{name} ({type(module).__name__})" if name else type(module).__name__
         for name, module in network.named_modules()
         if _is_tile_dependent(module)
     )
@@ -56,7 +60,10 @@ def _is_tile_dependent(module: nn.Module) -> bool:
     if isinstance(module, nn.Upsample):
         fixed_size = module.size is not None
         return fixed_size or bool(module.align_corners)
-    return isinstance(module, (*OTHER_NORMS, *ADAPTIVE, nn.MultiheadAttention))
+    if isinstance(module, CONVOLUTIONS):
+        return module.padding_mode == "circular"
+    elsewhere = (*OTHER_NORMS, *ADAPTIVE, *CIRCULAR, nn.MultiheadAttention)
+    return isinstance(module, elsewhere)
 
 
 def network_geometry(network: nn.Module, *, ndim: int, in_channels: int) -> Geometry:
@@ -66,7 +73,8 @@ def network_geometry(network: nn.Module, *, ndim: int, in_channels: int) -> Geom
     ----------
     network
         Takes (N, C, [Z,] Y, X); it is not changed. If it has a method `along(axis)`,
-        the 2-D twin that this returns is probed along Y instead.
+        the 2-D, one-channel twin that this returns is probed along Y instead; axes
+        whose twins have the same `architecture` are probed once.
     ndim
         Spatial dimensions.
     in_channels
@@ -79,117 +87,17 @@ def network_geometry(network: nn.Module, *, ndim: int, in_channels: int) -> Geom
         output is not on the input's grid, or it depends on everything.
     """
     along = getattr(network, "along", None)
-    if along is not None:
-        return tuple(_Probe(along(axis), 0, 2, 1).run() for axis in range(ndim))
-    return tuple(_Probe(network, axis, ndim, in_channels).run() for axis in range(ndim))
-
-
-def bytes_per_pixel(network: nn.Module, *, ndim: int, in_channels: int) -> float:
-    """Estimate the bytes of activations for each input pixel, in float32.
-
-    The widest layer's input and output at once, and one map a resolution for the
-    skips. Measured on the meta device: no arithmetic is done.
-
-    Parameters
-    ----------
-    network
-        Takes (N, C, [Z,] Y, X); it is not changed.
-    ndim
-        Spatial dimensions.
-    in_channels
-        Channels that it takes.
-    """
-    meta = copy.deepcopy(network).to("meta").eval()
-    widest, skips = 0, dict[int, int]()
-
-    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
-        nonlocal widest
-        if not isinstance(output, Tensor) or list(module.children()):
-            return
-        seen = sum(x.numel() for x in inputs)
-        widest = max(widest, seen + output.numel())
-        pixels = math.prod(output.shape[2:])
-        skips[pixels] = max(skips.get(pixels, 0), output.numel())
-
-    for module in meta.modules():
-        module.register_forward_hook(record)
-    shape = _accepted_shape(meta, ndim, in_channels, at_least=256 if ndim == 2 else 64)
-    with torch.inference_mode():
-        meta(torch.empty(1, in_channels, *shape, device="meta"))
-    return float(4 * (widest + sum(skips.values())) / math.prod(shape))
-
-
-class _ThinConv(nn.Module):
-    """A convolution on the channels' mean, with random positive weights."""
-
-    def __init__(self, conv: Any, generator: torch.Generator) -> None:
-        super().__init__()
-        self.conv: Any = type(conv)(
-            1,
-            1,
-            conv.kernel_size,
-            stride=conv.stride,
-            padding=conv.padding,
-            dilation=conv.dilation,
-            bias=False,
-            **({"output_padding": conv.output_padding} if conv.transposed else {}),
-            padding_mode=conv.padding_mode,
-            dtype=torch.float64,
+    if along is None:
+        return tuple(
+            _Probe(network, axis, ndim, in_channels).run() for axis in range(ndim)
         )
-        kernel: Tensor = self.conv.weight
-        random = torch.rand(kernel.shape, generator=generator, dtype=kernel.dtype)
-        kernel.data = (0.5 + random) / kernel.numel()
-
-    def forward(self, x: Tensor, *_: object) -> Tensor:
-        """Convolve the mean of the channels."""
-        result: Tensor = self.conv(x.mean(dim=1, keepdim=True))
-        return result
-
-
-def _thin_copy(network: nn.Module) -> nn.Module:
-    thin = copy.deepcopy(network).to("cpu").double().eval()
-    generator = torch.Generator().manual_seed(0)
-    for parent in list(thin.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, (*CONVOLUTIONS, *TRANSPOSED)):
-                parent.add_module(name, _ThinConv(child, generator))
-            elif isinstance(
-                child, (*FIXED_NORMS, *INSTANCE_NORMS, *OTHER_NORMS, *SATURATING)
-            ):
-                parent.add_module(name, nn.Identity())
-    return thin
-
-
-def _output_shape(
-    meta: nn.Module, in_channels: int, shape: tuple[int, ...]
-) -> tuple[int, ...] | None:
-    """Return the spatial output shape, without arithmetic; None if refused."""
-    try:
-        with torch.inference_mode():
-            output = meta(torch.empty(1, in_channels, *shape, device="meta"))
-    except (UNetError, RuntimeError, ValueError):
-        return None
-    found = tuple(output.shape[2:])
-    return found if min(found) > 0 else None
-
-
-def _accepted_shape(
-    meta: nn.Module, ndim: int, in_channels: int, *, at_least: int = 1
-) -> tuple[int, ...]:
-    """Return a cube that the network takes."""
-    for size in _sizes(at_least):
-        if _output_shape(meta, in_channels, (size,) * ndim):
-            return (size,) * ndim
-    raise CheckpointError(
-        f"The network takes no image of up to {LARGEST_DIVISOR} pixels a side.",
-        "Check the number of channels and dimensions of the checkpoint.",
-    )
-
-
-def _sizes(at_least: int) -> Iterator[int]:
-    """Yield sizes to try: multiples of large powers of two first, then all."""
-    powers = (2**k for k in range(1, 10) if 2**k >= at_least)
-    return itertools.chain(powers, range(at_least, LARGEST_DIVISOR))
+    twins = [along(axis) for axis in range(ndim)]
+    keys = [getattr(twin, "architecture", axis) for axis, twin in enumerate(twins)]
+    found = {
+        key: _Probe(twin, 0, 2, 1).run()
+        for key, twin in dict(zip(keys, twins, strict=True)).items()
+    }
+    return tuple(found[key] for key in keys)
 
 
 class _Probe:
@@ -198,49 +106,40 @@ class _Probe:
     def __init__(
         self, network: nn.Module, axis: int, ndim: int, in_channels: int
     ) -> None:
-        self.axis, self.in_channels = axis, in_channels
-        self.thin = _thin_copy(network)
-        self.meta = copy.deepcopy(network).to("meta").eval()
-        self.rest = self._shrunk(_accepted_shape(self.meta, ndim, in_channels))
+        self.network, self.axis, self.in_channels = network, axis, in_channels
+        self.shapes = Shapes(network, ndim, in_channels)
+        self.rest = self._shrunk(self.shapes.accepted(1))
+        self.phases = 2 * max(LEAST_PHASES, self._coarsest())
 
     def run(self) -> AxisGeometry:
-        phases = 2 * self._coarsest()
-        size = self._accepted_size(8 * phases)
-        self._check_grid(size)
-        while True:
-            responses, first = self._responses(size, phases)
-            if not (responses[:, 0].any() or responses[:, -1].any()):
-                break
-            if size > LARGEST_PROBE:
-                raise CheckpointError(
-                    "The receptive field of this network has no end within "
-                    f"{LARGEST_PROBE} pixels.",
-                    "It cannot be tiled exactly; run it on whole images.",
-                )
-            size = self._accepted_size(2 * size)
-        cut = size - responses.shape[1]
-        crop = cut // 2, cut - cut // 2
+        size, cut = self._regular_size(8 * self.phases)
+        self.copy = self._responsive_copy(size)
+        responses, first = self._whole_responses(size)
         divisor = _period(responses)
+        if cut == 0 and size % divisor:
+            responses, first = self._whole_responses(round_up(size, divisor))
+        crop = cut // 2, cut - cut // 2
+        halo = _halo(responses, first - crop[0], divisor)
+        if cut and halo[0] > crop[0]:
+            raise CheckpointError(
+                "The network pads some of its convolutions, but not all of them.",
+                "It cannot be tiled: each tile's own padding would show.",
+            )
         return AxisGeometry(
             divisor=divisor,
-            halo=crop if cut else _halo(responses, first, divisor),
+            halo=crop if cut else halo,
             crop=crop,
-            smallest=self._smallest(size, divisor),
+            smallest=self._smallest(size, cut, divisor),
         )
 
-    def _check_grid(self, size: int) -> None:
-        """Refuse a network whose output has another resolution than its input."""
-        larger = self._accepted_size(size + 1)
-        grown = [self._output(self._shape(n)) for n in (size, larger)]
-        sizes = [shape[self.axis] for shape in grown if shape]
-        if sizes[1] - sizes[0] != larger - size:
-            raise CheckpointError(
-                f"The output has {sizes[0]} pixels where the input has {size}.",
-                "Only networks whose output lies on the input's pixels can be run.",
-            )
+    # -- sizes ------------------------------------------------------------------
 
     def _shape(self, size: int) -> tuple[int, ...]:
         return (*self.rest[: self.axis], size, *self.rest[self.axis + 1 :])
+
+    def _output(self, size: int) -> int | None:
+        found = self.shapes.output(self._shape(size))
+        return found[self.axis] if found else None
 
     def _shrunk(self, cube: tuple[int, ...]) -> tuple[int, ...]:
         """Return `cube` with the other axes as short as the network allows."""
@@ -248,60 +147,114 @@ class _Probe:
         for other in range(len(cube)):
             for size in range(1, cube[other]):
                 trial = (*shape[:other], size, *shape[other + 1 :])
-                if other != self.axis and self._output(trial):
+                if other != self.axis and self.shapes.output(trial):
                     shape[other] = size
                     break
         return tuple(shape)
 
-    def _output(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-        return _output_shape(self.meta, self.in_channels, shape)
+    def _coarsest(self) -> int:
+        """Return how many input pixels one pixel of the coarsest map spans, at most."""
+        size = next(n for n in itertools.count(256) if self._output(n))
+        lengths = [size]
 
-    def _accepted_size(self, at_least: int) -> int:
-        for size in range(at_least, at_least + LARGEST_DIVISOR):
-            if self._output(self._shape(size)):
-                return size
-        raise CheckpointError(
-            f"The network takes no image of about {at_least} pixels.",
-            "Check the number of dimensions of the checkpoint.",
-        )
+        def record(_: nn.Module, __: tuple[object, ...], output: object) -> None:
+            if isinstance(output, Tensor) and output.ndim == 2 + len(self.rest):
+                lengths.append(output.shape[2 + self.axis])
 
-    def _smallest(self, size: int, divisor: int) -> int:
-        for candidate in range(size % divisor or divisor, size, divisor):
-            if self._output(self._shape(candidate)):
+        self.shapes.watch(self._shape(size), record)
+        # One pixel is no map: something global, which shows itself in other ways.
+        return math.ceil(size / min(length for length in lengths if length > 1))
+
+    def _regular_size(self, at_least: int) -> tuple[int, int]:
+        """Return a size that loses no pixel to rounding, and what is cut off of it.
+
+        Refuse a network whose output has another resolution than its input.
+        """
+        cut, size = self._least_cut(at_least)
+        larger, _ = self._least_cut(2 * at_least)
+        if cut < 0 or cut != larger:
+            raise CheckpointError(
+                f"The output has {size - cut} pixels where the input has {size}.",
+                "Only networks whose output lies on the input's pixels can be run.",
+            )
+        return size, cut
+
+    def _least_cut(self, at_least: int) -> tuple[int, int]:
+        """Return (cut, size) of the first size around `at_least` that loses least."""
+        cuts = [
+            (size - found, size)
+            for size in range(at_least, at_least + self.phases)
+            if (found := self._output(size))
+        ]
+        if not cuts:
+            raise CheckpointError(
+                f"The network takes no image of about {at_least} pixels.",
+                "Check the number of dimensions of the checkpoint.",
+            )
+        return min(cuts)
+
+    def _smallest(self, size: int, cut: int, divisor: int) -> int:
+        first = size % divisor if cut else 0
+        for candidate in range(first or divisor, size, divisor):
+            if self._output(candidate) == candidate - cut:
                 return candidate
         return size
 
-    def _coarsest(self) -> int:
-        """Return how many input pixels one pixel of the coarsest map spans, at most."""
-        size = self._accepted_size(256)
-        ratios = [1.0]
+    # -- impulses ---------------------------------------------------------------
 
-        def record(_: nn.Module, __: tuple[Tensor, ...], output: object) -> None:
-            if isinstance(output, Tensor) and output.ndim == 2 + len(self.rest):
-                ratios.append(size / output.shape[2 + self.axis])
+    def _responsive_copy(self, size: int) -> nn.Module:
+        """Return a monotone copy; thin, unless some layer counts its channels."""
+        shape = 1, self.in_channels, *self._shape(size)
+        for thin in (True, False):
+            found = monotone_copy(self.network, thin=thin)
+            with contextlib.suppress(*REFUSALS), torch.inference_mode():
+                dark = found(torch.zeros(shape, dtype=torch.float64))
+                if (found(torch.ones(shape, dtype=torch.float64)) - dark).any():
+                    return found
+        raise CheckpointError(
+            "The output of the network does not depend on its input.",
+            "Check the checkpoint; it may be damaged.",
+        )
 
-        hooks = [m.register_forward_hook(record) for m in self.meta.modules()]
-        self._output(self._shape(size))
-        for hook in hooks:
-            hook.remove()
-        return min(math.ceil(max(ratios)), LARGEST_DIVISOR)
+    def _whole_responses(self, size: int) -> tuple[Tensor, int]:
+        """Return responses that end within the image, and where the first was caused.
 
-    def _responses(self, size: int, phases: int) -> tuple[Tensor, int]:
+        The image grows from `size` on until they do.
+        """
+        while True:
+            first = (size - self.phases) // 2
+            responses = self._responses(size, first)
+            if not (responses[:, 0].any() or responses[:, -1].any()):
+                return responses, first
+            if size >= LARGEST_PROBE:
+                raise CheckpointError(
+                    "The receptive field of this network has no end within "
+                    f"{size} pixels.",
+                    "It cannot be tiled exactly; run it on whole images.",
+                )
+            size, _ = self._regular_size(2 * size)
+
+    def _responses(self, size: int, first: int) -> Tensor:
         """Return (phases, output size) responses to impulses from `first` on."""
-        first = (size - phases) // 2
-        centre = [n // 2 for n in self.rest]
-        blank = torch.zeros(1, self.in_channels, *self._shape(size)).double()
+        shape = self._shape(size)
+        n_at_once = max(1, PIXELS_AT_ONCE // math.prod(shape))
         rows = []
         with torch.inference_mode():
-            baseline = self.thin(blank)
-            for q in range(first, first + phases):
-                x = blank.clone()
-                middle = (*centre[: self.axis], q, *centre[self.axis + 1 :])
-                for channel in range(self.in_channels):
-                    x[(0, channel, *middle)] = 1.0
-                change = (self.thin(x) - baseline).abs()
-                rows.append(change.transpose(0, 2 + self.axis).flatten(1).sum(dim=1))
-        return torch.stack(rows), first
+            dark = self.copy(self._impulses(shape, range(0)))
+            for start in range(first, first + self.phases, n_at_once):
+                stop = min(start + n_at_once, first + self.phases)
+                lit = self.copy(self._impulses(shape, range(start, stop)))
+                change = (lit - dark).abs().movedim(2 + self.axis, -1)
+                rows.append(change.flatten(1, -2).sum(dim=1))
+        return torch.cat(rows)
+
+    def _impulses(self, shape: tuple[int, ...], positions: range) -> Tensor:
+        """Return one image for each position, bright in that one section only."""
+        n = len(positions) or 1
+        images = torch.zeros((n, self.in_channels, *shape), dtype=torch.float64)
+        for image, position in zip(images, positions, strict=False):
+            image.select(1 + self.axis, position).fill_(1.0)
+        return images
 
 
 def _period(responses: Tensor) -> int:
@@ -317,16 +270,16 @@ def _period(responses: Tensor) -> int:
     )
 
 
-def _halo(responses: Tensor, first: int, divisor: int) -> tuple[int, int]:
+def _halo(responses: Tensor, first: int, divisor: int) -> Span:
     """Return how far (left, right) outputs depend beyond their block of the grid.
 
     `first` is the position of the first impulse in output coordinates. Tiles begin
     and end at multiples of the divisor: what counts is the distance from there.
     """
     left = right = 0
-    for q, row in enumerate(responses, start=first):
-        hit = torch.nonzero(row)[:, 0]
-        lowest, highest = int(hit[0]), int(hit[-1])
-        left = max(left, highest // divisor * divisor - q)
-        right = max(right, q - (lowest // divisor + 1) * divisor + 1)
+    for position, row in enumerate(responses, start=first):
+        hit = torch.nonzero(row)[:, 0].tolist()
+        if hit:
+            left = max(left, hit[-1] // divisor * divisor - position)
+            right = max(right, position - (hit[0] // divisor + 1) * divisor + 1)
     return left, right

@@ -6,12 +6,15 @@ original is `ronneberger2015`; the padded form with batch norm is the default.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from napari_unet.errors import AxesError, CheckpointError, SettingsError
 from napari_unet.settings import Architecture
@@ -68,7 +71,7 @@ class UNet(nn.Module):
         self.decoder = nn.ModuleList(_stage(arch, 2 * n, n) for _, n, _ in steps)
         self.head = CONV[arch.ndim](widths[0], arch.out_channels, 1)
         # What no weight's shape tells, so that a bare state dict rebuilds the network.
-        self.register_buffer("form", _encode_form(arch, self.pooling))
+        self.register_buffer("form", encode_form(arch))
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,9 +83,10 @@ class UNet(nn.Module):
             skips.append(x)
             x = pool(x)
         x = self.dropout(self.encoder[-1](x))
-        for up, stage, skip in zip(self.up, self.decoder, reversed(skips), strict=True):
+        for up, stage in zip(self.up, self.decoder, strict=True):
             x = up(x)
-            x = stage(torch.cat([center_crop(skip, x.shape[2:]), x], dim=1))
+            x = torch.cat([center_crop(skips.pop(), x.shape[2:]), x], dim=1)
+            x = stage(x)
         logits: Tensor = self.head(x)
         return logits
 
@@ -90,26 +94,30 @@ class UNet(nn.Module):
         """Return the output size along spatial `axis`, or None if `size` is refused."""
         factors = [factor[axis] for factor in self.pooling]
         arch = self.architecture
+        # A single pixel has no statistics of its own.
+        least = 2 if arch.norm == "instance" else 1
         if arch.padded:
-            return size if size > 0 and size % math.prod(factors) == 0 else None
+            n_coarse, left_over = divmod(size, math.prod(factors))
+            return size if n_coarse >= least and not left_over else None
         for factor in factors:
             size -= 4
-            if size <= 0 or size % factor:
+            if size < least or size % factor:
                 return None
             size //= factor
         for factor in (1, *reversed(factors)):
             margin = _edge(factor) if arch.upsampling == "bilinear" else 0
             size = size * factor - 2 * margin - 4
-        return size if size > 0 else None
+            if size < least:
+                return None
+        return size
 
     def nearest_size(self, size: int, axis: int) -> int:
         """Return the size nearest to `size` that the network takes; larger on ties."""
-        offset = 0
-        while True:
-            for candidate in (size + offset, size - offset):
-                if candidate > 0 and self.output_size(candidate, axis) is not None:
-                    return candidate
-            offset += 1
+        divisor = math.prod(factor[axis] for factor in self.pooling)
+        sizes = (n for n in itertools.count(1) if self.output_size(n, axis))
+        smallest = next(sizes)
+        steps = (2 * (size - smallest) + divisor) // (2 * divisor)
+        return smallest + max(0, steps) * divisor
 
     def along(self, axis: int) -> UNet:
         """Return a 2-D, one-channel twin with this network's spatial `axis` as Y.
@@ -129,8 +137,8 @@ class UNet(nn.Module):
                 "Give the channels and axes it was trained with.",
             )
         sizes = tuple(x.shape[2:])
-        nearest = tuple(self.nearest_size(n, axis) for axis, n in enumerate(sizes))
-        if nearest != sizes:
+        if any(self.output_size(n, axis) is None for axis, n in enumerate(sizes)):
+            nearest = tuple(self.nearest_size(n, axis) for axis, n in enumerate(sizes))
             raise AxesError(
                 f"The network cannot take an image of {sizes} pixels.",
                 f"The nearest size that it can take is {nearest}.",
@@ -226,6 +234,27 @@ def _up(
     return nn.Sequential(layers)
 
 
+def empty_unet(architecture: Architecture) -> UNet:
+    """Return a U-Net without values, on the meta device: nothing is drawn, or stored.
+
+    For its tensors' names and shapes, and to be given weights; ten times as fast.
+    """
+    with torch.device("meta"), _Undrawn():
+        return UNet(architecture)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out the functions of `torch.nn.init`."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return given.get("tensor", args[0] if args else None)
+        return func(*args, **given)
+
+
 def _initialise(module: nn.Module) -> None:
     """Gaussian weights with standard deviation sqrt(2 / N), N the incoming nodes."""
     if isinstance(module, (nn.Conv2d, nn.Conv3d)):
@@ -239,13 +268,17 @@ def _initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def _encode_form(arch: Architecture, pooling: PoolingFactors) -> Tensor:
-    head = [int(arch.padded), UPSAMPLINGS.index(arch.upsampling)]
-    return torch.tensor(head + [f for stage in pooling for f in stage])
+def encode_form(architecture: Architecture) -> Tensor:
+    """Return what no weight's shape tells: padding, up-sampling, pooling."""
+    head = [int(architecture.padded), UPSAMPLINGS.index(architecture.upsampling)]
+    stages = pooling_factors(architecture)
+    return torch.tensor(head + [factor for stage in stages for factor in stage])
 
 
-def infer_architecture(state: dict[str, Tensor]) -> Architecture:
-    """Read the arguments of a `UNet` off its state dict.
+def infer_architecture(
+    state: Mapping[str, Tensor], name: str = "The file"
+) -> Architecture:
+    """Read the arguments of a `UNet` off its state dict; dropout leaves no trace.
 
     Raises
     ------
@@ -253,33 +286,36 @@ def infer_architecture(state: dict[str, Tensor]) -> Architecture:
         If the tensors are not those of a `UNet`.
     """
     try:
-        first, head = state["encoder.0.conv1.weight"], state["head.weight"]
-        ndim = first.ndim - 2
-        form = [int(value) for value in state["form"]]
-        depth = (len(form) - 2) // ndim
-        values: dict[str, Any] = {
-            "ndim": ndim,
-            "in_channels": first.shape[1],
-            "out_channels": head.shape[0],
-            "depth": depth,
-            "base_channels": first.shape[0],
-            "padded": bool(form[0]),
-            "norm": _infer_norm(state),
-            "upsampling": UPSAMPLINGS[form[1]],
-            "pooling": _decode_pooling(form[2:], ndim),
-        }
-        return Architecture.parse(values)
+        return Architecture.parse(_read_arguments(state))
     except (
-        KeyError,
-        IndexError,
+        ArithmeticError,
+        LookupError,
+        RuntimeError,
+        TypeError,
         ValueError,
-        ZeroDivisionError,
         SettingsError,
     ) as error:
         raise CheckpointError(
-            "The tensors are not those of this package's U-Net.",
+            f"{name} does not hold the tensors of this package's U-Net.",
             "Load a checkpoint that was saved here.",
         ) from error
+
+
+def _read_arguments(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    first, head = state["encoder.0.conv1.weight"], state["head.weight"]
+    ndim = first.ndim - 2
+    padded, upsampling, *factors = (int(value) for value in state["form"])
+    return {
+        "ndim": ndim,
+        "in_channels": first.shape[1],
+        "out_channels": head.shape[0],
+        "depth": len(factors) // ndim,
+        "base_channels": first.shape[0],
+        "padded": bool(padded),
+        "norm": _infer_norm(state),
+        "upsampling": dict(enumerate(UPSAMPLINGS))[upsampling],
+        "pooling": _decode_pooling(factors, ndim),
+    }
 
 
 def _decode_pooling(factors: list[int], ndim: int) -> list[list[int]]:
@@ -288,7 +324,7 @@ def _decode_pooling(factors: list[int], ndim: int) -> list[list[int]]:
     return [factors[i : i + ndim] for i in range(0, len(factors), ndim)]
 
 
-def _infer_norm(state: dict[str, Tensor]) -> str:
+def _infer_norm(state: Mapping[str, Tensor]) -> str:
     if "encoder.0.norm1.running_mean" in state:
         return "batch"
     return "instance" if "encoder.0.norm1.weight" in state else "none"

@@ -1,0 +1,215 @@
+"""Tuning: the separation settings that suit a model, found on validation images.
+
+The probabilities are computed once and stored; trying other thresholds on them costs
+little. One setting is varied at a time, always in the same order, so the answer depends
+on nothing but the images.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.metrics import Scores, evaluate
+from napari_unet.core.overlap import NOT_ANNOTATED
+from napari_unet.core.separation import separate_instances
+from napari_unet.errors import AxesError
+from napari_unet.settings import Separation
+
+SEED_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+MASK_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+# Parts of the median object below which an object, or a seed, is taken for dirt.
+SIZES = (0.0, 0.02, 0.05, 0.1, 0.2)
+SEED_SIZES = (0.0, 0.01, 0.03, 0.06, 0.12)
+ROUNDS = 3
+# A smaller gain of mean AP is noise: the value nearest to the start is kept.
+NOISE = 0.002
+# Above this many pixels, evenly spread images are tuned on.
+MOST_PIXELS = 2**24
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """What was found.
+
+    Parameters
+    ----------
+    separation
+        The start, with the settings that did better.
+    score, start_score
+        Mean AP over IoU 0.5, 0.55, ... 0.9, pooled, with it and with the start.
+    n_tried
+        Combinations that were tried.
+    """
+
+    separation: Separation
+    score: float
+    start_score: float
+    n_tried: int
+
+
+def tune_separation(
+    probabilities: Sequence[NDArray[Any]],
+    truth: Sequence[NDArray[np.integer[Any]]],
+    channels: tuple[str, ...],
+    start: Separation,
+) -> Tuned:
+    """Find thresholds and sizes by coordinate search for the best mean AP.
+
+    Parameters
+    ----------
+    probabilities
+        Stored probabilities (C, *spatial) of each image, uint16 or uint8.
+    truth
+        Labels of each image; 0 background, -1 not annotated.
+    channels
+        Meaning of C: those of cells.
+    start
+        Settings to begin with. What is not tuned is kept.
+
+    Returns
+    -------
+    Tuned
+        Never worse on these images than `start`; without any object in the truth, or
+        where nothing gains more than `NOISE`, the start itself.
+
+    Raises
+    ------
+    AxesError
+        If there is no image, or there are not as many truths.
+    """
+    if len(probabilities) != len(truth) or not truth:
+        raise AxesError(
+            f"There are {len(probabilities)} predictions and {len(truth)} truths.",
+            "Give one truth for each prediction, and at least one.",
+        )
+    chosen = spread_images([labels.size for labels in truth], MOST_PIXELS)
+    trial = _Trial(
+        [probabilities[i] for i in chosen], [truth[i] for i in chosen], channels
+    )
+    start_score = trial(start)
+    grid = candidates(typical_size(trial.truth))
+    best = search(trial, start, grid) if grid else start
+    return Tuned(best, trial(best), start_score, len(trial.known))
+
+
+def search(
+    score: Callable[[Separation], float],
+    start: Separation,
+    grid: Mapping[str, Sequence[float]],
+) -> Separation:
+    """Vary one setting after the other until a round changes nothing.
+
+    Parameters
+    ----------
+    score
+        To be maximised; asked again and again for the same settings.
+    start
+        Where to begin.
+    grid
+        Values to try by setting; the order is that of the search.
+
+    Returns
+    -------
+    Separation
+        Of each setting's values within `NOISE` of its best, the one nearest to where
+        it was: settings do not move for nothing.
+    """
+    current = start
+    for _ in range(ROUNDS):
+        before = current
+        for name, values in grid.items():
+            current = _best_value(score, current, name, values)
+        if current == before:
+            break
+    return current
+
+
+def candidates(typical: float) -> dict[str, tuple[float, ...]]:
+    """Return the values to try for objects of `typical` pixels; none for 0."""
+    if typical <= 0:
+        return {}
+    return {
+        "seed_threshold": SEED_THRESHOLDS,
+        "mask_threshold": MASK_THRESHOLDS,
+        "min_seed_size": _pixels(SEED_SIZES, typical, 1),
+        "min_size": _pixels(SIZES, typical, 0),
+    }
+
+
+def typical_size(truth: Iterable[NDArray[np.integer[Any]]]) -> float:
+    """Return the median number of pixels of all objects; 0 without any."""
+    sizes = [np.bincount(labels[labels > 0])[1:] for labels in truth]
+    found = np.concatenate([size[size > 0] for size in sizes] or [np.zeros(0, np.intp)])
+    return float(np.median(found)) if found.size else 0.0
+
+
+def spread_images(sizes: Sequence[int], most_pixels: int) -> list[int]:
+    """Return indices of evenly spread images with about `most_pixels`, at least one."""
+    total = sum(sizes)
+    count = len(sizes)
+    if total > most_pixels:
+        count = max(1, math.floor(count * most_pixels / total))
+    return [round(i * len(sizes) / count) for i in range(count)]
+
+
+def _pixels(parts: Sequence[float], typical: float, least: int) -> tuple[float, ...]:
+    counts = (max(least, round(part * typical)) for part in parts)
+    return tuple(dict.fromkeys(counts))
+
+
+def _best_value(
+    score: Callable[[Separation], float],
+    current: Separation,
+    name: str,
+    values: Sequence[float],
+) -> Separation:
+    here = getattr(current, name)
+    tried = {here: score(current)}
+    for value in values:
+        tried[value] = score(current.replace(**{name: value}))
+    enough = max(tried.values()) - NOISE
+    good = [value for value, found in tried.items() if found >= enough]
+    nearest = min(good, key=lambda value: (abs(value - here), value))
+    return current.replace(**{name: nearest})
+
+
+@dataclass
+class _Trial:
+    """Mean AP of the images under given settings; each combination is tried once."""
+
+    probabilities: list[NDArray[Any]]
+    truth: list[NDArray[np.integer[Any]]]
+    channels: tuple[str, ...]
+    known: dict[Separation, float] = field(default_factory=dict)
+
+    def __call__(self, separation: Separation) -> float:
+        if separation not in self.known:
+            found = score_separation(
+                self.probabilities, self.truth, self.channels, separation
+            )
+            self.known[separation] = found.mean_ap_50_90
+        return self.known[separation]
+
+
+def score_separation(
+    probabilities: Sequence[NDArray[Any]],
+    truth: Sequence[NDArray[np.integer[Any]]],
+    channels: tuple[str, ...],
+    separation: Separation,
+) -> Scores:
+    """Separate each image and score all of them together; parameters as above."""
+
+    def separate(stored: NDArray[Any]) -> NDArray[np.int32]:
+        return separate_instances(stored, channels, separation)
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        labels = list(pool.map(separate, probabilities))
+    return evaluate(labels, truth, ignore=NOT_ANNOTATED)

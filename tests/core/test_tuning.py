@@ -1,0 +1,152 @@
+"""Tuning: finds what separates, moves nothing for nothing, and is never worse."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_unet.core.metrics import evaluate
+from napari_unet.core.separation import separate_instances
+from napari_unet.core.tuning import (
+    NOISE,
+    SEED_THRESHOLDS,
+    candidates,
+    search,
+    spread_images,
+    tune_separation,
+    typical_size,
+)
+from napari_unet.errors import AxesError
+from napari_unet.settings import Separation
+
+CHANNELS = ("background", "interior")
+
+
+def stored(interior: np.ndarray) -> np.ndarray:
+    both = np.stack([1 - interior, interior])
+    return np.rint(both * 65535).astype(np.uint16)
+
+
+def dumbbells(bridge: float, n: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of cells of 0.95 that a bridge joins."""
+    interior, labels = np.full((20 * n, 40), 0.02), np.zeros((20 * n, 40), np.int32)
+    for i in range(n):
+        rows = slice(20 * i + 4, 20 * i + 16)
+        interior[rows, 4:18] = interior[rows, 20:34] = 0.95
+        interior[rows, 18:20] = bridge
+        labels[rows, 4:19], labels[rows, 19:34] = 2 * i + 1, 2 * i + 2
+    return stored(interior), labels
+
+
+def test_finds_the_threshold_that_separates() -> None:
+    probabilities, labels = dumbbells(bridge=0.84)
+    found = tune_separation([probabilities], [labels], CHANNELS, Separation())
+    assert found.start_score < 0.1
+    assert found.score == 1.0
+    # 0.9 is the nearest value above the bridge; nothing else had to move.
+    assert found.separation == Separation().replace(seed_threshold=0.9)
+
+
+def test_the_score_is_that_of_the_separation() -> None:
+    probabilities, labels = dumbbells(bridge=0.84)
+    labels[:20] = -1
+    found = tune_separation([probabilities], [labels], CHANNELS, Separation())
+    again = separate_instances(probabilities, CHANNELS, found.separation)
+    assert evaluate(again, labels, ignore=-1).mean_ap_50_90 == found.score == 1.0
+
+
+def test_dirt_is_removed_by_size() -> None:
+    probabilities, labels = dumbbells(bridge=0.1)
+    for y, x in itertools.product((0, 20, 40), (0, 36)):
+        probabilities[:, y : y + 4, x : x + 4] = np.array([0, 65535])[:, None, None]
+    found = tune_separation([probabilities], [labels], CHANNELS, Separation())
+    assert found.start_score == pytest.approx(6 / (6 + 6))
+    assert found.score == 1.0
+    sizes = found.separation.min_size, found.separation.min_seed_size
+    assert max(sizes) > 16
+
+
+def test_what_is_good_stays() -> None:
+    probabilities, labels = dumbbells(bridge=0.1)
+    start = Separation(fill_holes=False, connectivity=2)
+    found = tune_separation([probabilities] * 2, [labels] * 2, CHANNELS, start)
+    assert found.separation == start
+
+
+def test_without_objects_the_start_stays() -> None:
+    probabilities, labels = dumbbells(bridge=0.84)
+    found = tune_separation(
+        [probabilities], [np.zeros_like(labels)], CHANNELS, Separation()
+    )
+    assert found.separation == Separation()
+
+
+def test_the_images_order_does_not_matter() -> None:
+    first, second = dumbbells(0.84), dumbbells(0.62, n=2)
+    a = tune_separation(*zip(first, second, strict=True), CHANNELS, Separation())
+    b = tune_separation(*zip(second, first, strict=True), CHANNELS, Separation())
+    assert (a.separation, a.score) == (b.separation, b.score)
+
+
+GRID = {"seed_threshold": SEED_THRESHOLDS, "mask_threshold": (0.3, 0.5, 0.7)}
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.floats(0, 1), min_size=10, max_size=10),
+    st.lists(st.floats(0, 1), min_size=3, max_size=3),
+)
+def test_independent_settings_are_tuned_as_by_brute_force(
+    seed_scores: list[float], mask_scores: list[float]
+) -> None:
+    def score(separation: Separation) -> float:
+        seed = SEED_THRESHOLDS.index(separation.seed_threshold)
+        mask = GRID["mask_threshold"].index(separation.mask_threshold)
+        return seed_scores[seed] + mask_scores[mask]
+
+    found = search(score, Separation(), GRID)
+    best = max(seed_scores) + max(mask_scores)
+    assert score(found) >= best - 2 * NOISE
+    assert score(found) >= score(Separation())
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.dictionaries(st.tuples(st.sampled_from(SEED_THRESHOLDS)), st.floats(0, 1)))
+def test_never_worse_than_the_start(scores: dict[tuple[float], float]) -> None:
+    def score(separation: Separation) -> float:
+        return scores.get((separation.seed_threshold,), 0.5)
+
+    assert score(search(score, Separation(), GRID)) >= score(Separation())
+
+
+def test_candidates_follow_the_objects_size() -> None:
+    small, large = candidates(100), candidates(10_000)
+    assert max(small["min_size"]) < 100
+    assert max(large["min_size"]) == 100 * max(small["min_size"])
+    assert min(small["min_seed_size"]) == 1
+    assert candidates(0) == {}
+
+
+def test_typical_size_is_the_median_of_all_objects() -> None:
+    first = np.repeat(np.arange(-1, 4), [5, 9, 1, 4, 10]).reshape(1, -1)
+    second = np.full((1, 6), 7)
+    assert typical_size([first, second]) == 5
+    assert typical_size([np.zeros((2, 2), np.int32)]) == 0
+
+
+def test_images_are_spread_when_there_are_too_many() -> None:
+    assert spread_images([10] * 6, 100) == [0, 1, 2, 3, 4, 5]
+    assert spread_images([10] * 6, 30) == [0, 2, 4]
+    assert spread_images([10] * 6, 1) == [0]
+
+
+def test_numbers_that_differ_are_refused() -> None:
+    probabilities, labels = dumbbells(0.5)
+    with pytest.raises(AxesError):
+        tune_separation([probabilities], [labels, labels], CHANNELS, Separation())
+    with pytest.raises(AxesError):
+        tune_separation([], [], CHANNELS, Separation())
