@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from skimage.color import rgb2gray
 
 from napari_unet.core.channels import ChannelPlan, plan_channels
@@ -85,18 +85,16 @@ def test_white_stays_white():
         assert np.array_equal(plan.apply(image), image[:1])
 
 
-@settings(deadline=None, max_examples=60)
-@given(
-    dtype=st.sampled_from([np.uint16, np.float32, np.float64]),
-    start=st.tuples(st.integers(0, 40), st.integers(0, 80)),
-    size=st.tuples(st.integers(1, 23), st.integers(1, 21)),
-)
-def test_a_part_has_the_values_of_the_whole(dtype, start, size):
-    image = (np.random.default_rng(2).random((3, 63, 101)) * 60000).astype(dtype)
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64])
+def test_a_part_has_the_values_of_the_whole(dtype):
+    """A matrix product would not do: its sums depend on the place in the tile."""
+    image = np.random.default_rng(2).random((3, 64, 1001))
+    image = image if dtype == np.float64 else (image * 60000).astype(dtype)
     plan = ChannelPlan((0, 1, 2), grey=True)
-    part = tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))
-    key = slice(None), *part
-    assert np.array_equal(plan.apply(image[key]), plan.apply(image)[key])
+    whole = plan.apply(image)
+    for y, x in itertools.product(range(0, 60, 7), range(0, 990, 13)):
+        key = slice(None), slice(y, y + 3), slice(x, x + 11)
+        assert np.array_equal(plan.apply(image[key]), whole[key])
 
 
 def test_the_image_is_left_alone():

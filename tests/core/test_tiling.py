@@ -164,6 +164,12 @@ def test_published_sizes():
     assert canvas_span(1000, TRANSPOSED, "mirror") == (-96, 1104)
 
 
+def test_a_tile_larger_than_the_image_is_recorded_as_large_as_the_image():
+    grid = make_grid((100, 700), (1024, 1024), (TRANSPOSED, TRANSPOSED))
+    assert grid.tile == (112, 704)
+    assert make_grid((100,), (33,), (TRANSPOSED,)).tile == (48,)
+
+
 def test_a_smallest_input_above_the_divisor_wastes_no_tiles():
     axis = AxisGeometry(16, (0, 0), (0, 0), 64)
     pieces = split_axis(640, 16, axis, "network")

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Doubles = NDArray[np.float64]
-    Matrix = tuple[tuple[float, ...], ...]
 
+Matrix = tuple[tuple[float, ...], ...]
 Interpolation = Literal["cubic", "linear", "nearest"]
 
 _SAMPLE = {
@@ -50,13 +50,13 @@ _MARGIN = 2
 class Elastic:
     """Displacements on a coarse grid, centred on the patch.
 
-    Between the nodes they follow the cubic spline that passes through them.
+    Between the nodes they follow the cubic spline that passes through them; beyond the
+    outer nodes they are mirrored.
 
     Parameters
     ----------
     nodes
-        (axes, *grid) displacements at the nodes, pixels of each axis; an odd number of
-        nodes per axis.
+        (axes, *grid) displacements at the nodes, pixels of each axis.
     spacing
         Distance of neighbouring nodes per axis, pixels.
     """
@@ -79,12 +79,24 @@ class Elastic:
         farthest = np.sqrt((self.nodes**2).sum(axis=0)).max()
         return f"Elastic({grid} nodes, {steps} px apart, up to {farthest:.1f} px)"
 
-    def coefficients(self) -> Doubles:
-        """Spline coefficients (axes, *grid + 3): mirrored by 1 before and 2 after."""
-        widths = [(0, 0)] + [(1, 2)] * (self.nodes.ndim - 1)
+    def coefficients(self, n_beyond: tuple[int, ...]) -> Doubles:
+        """Return the spline's coefficients, (axes, *grid + 3 + 2 * n_beyond).
+
+        They are mirrored by 1 before the grid and 2 after it, which the spline reaches,
+        and by `n_beyond` more on both sides.
+        """
         filtered = [spline_filter(part, order=3, mode="mirror") for part in self.nodes]
-        mode: Literal["reflect"] = "reflect"
-        return np.pad(np.array(filtered), widths, mode=mode)
+        widths = [(0, 0), *((1 + n, 2 + n) for n in n_beyond)]
+        return np.pad(np.array(filtered), widths, mode="reflect")
+
+    def n_beyond(self, patch_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return how many nodes the grid lacks on each side to cover a patch."""
+        return tuple(
+            max(0, math.ceil((n - 1) / 2 / step - (n_nodes - 1) / 2))
+            for n, n_nodes, step in zip(
+                patch_shape, self.nodes.shape[1:], self.spacing, strict=True
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -140,8 +152,9 @@ class Warp:
         if self.elastic is None:
             nodes, taps, shares = np.empty((3, 0, 0, 0)), *_no_taps()
         else:
-            nodes = _lifted_nodes(self.elastic.coefficients())
-            taps, shares = _taps(shape, self.elastic)
+            n_beyond = self.elastic.n_beyond(self.patch_shape)
+            nodes = _lifted_nodes(self.elastic.coefficients(n_beyond))
+            taps, shares = _taps(self.patch_shape, self.elastic)
         place_pixels(offsets, matrix, nodes, taps, shares)
         return offsets.reshape(3, -1)
 
@@ -163,7 +176,8 @@ class Warp:
             return True
         first = self.middle[0] - (self.patch_shape[0] - 1) / 2
         row = (abs(self.matrix[0][0]), *self.matrix[0][1:])
-        return self.elastic is None and row == (1, 0, 0) and first == math.floor(first)
+        is_moved = self.elastic is not None and bool(self.elastic.nodes[0].any())
+        return not is_moved and row == (1, 0, 0) and first == math.floor(first)
 
 
 def resample(
@@ -245,13 +259,16 @@ def _no_taps() -> tuple[Any, Any]:
     return (np.empty(0, np.int64),) * 3, (np.empty((0, 0)),) * 3
 
 
-def _taps(shape: tuple[int, ...], elastic: Elastic) -> tuple[Any, Any]:
+def _taps(patch_shape: tuple[int, ...], elastic: Elastic) -> tuple[Any, Any]:
     """Return the first node and the shares of four nodes, per axis and position."""
-    grid = elastic.nodes.shape[1:]
     found = [
-        _taps_along(n, n_nodes, step)
-        for n, n_nodes, step in zip(
-            shape[-len(grid) :], grid, elastic.spacing, strict=True
+        _taps_along(n, (n_nodes - 1) / 2 + beyond, step)
+        for n, n_nodes, beyond, step in zip(
+            patch_shape,
+            elastic.nodes.shape[1:],
+            elastic.n_beyond(patch_shape),
+            elastic.spacing,
+            strict=True,
         )
     ]
     if len(found) == 2:
@@ -261,14 +278,15 @@ def _taps(shape: tuple[int, ...], elastic: Elastic) -> tuple[Any, Any]:
 
 
 def _taps_along(
-    n: int, n_nodes: int, spacing: float
+    n: int, middle: float, spacing: float
 ) -> tuple[NDArray[np.int64], Doubles]:
     """Return first coefficients and shares (n, 4) of the uniform cubic B-spline.
 
-    The coefficients begin one before the first node, so a place between the nodes k and
-    k + 1 takes the coefficients k to k + 3.
+    `middle` is the node, counted from 0, where the middle of the patch lies. The
+    coefficients begin one before node 0, so a place between the nodes k and k + 1 takes
+    the coefficients k to k + 3.
     """
-    at = (np.arange(n) - (n - 1) / 2) / spacing + (n_nodes - 1) / 2
+    at = (np.arange(n) - (n - 1) / 2) / spacing + middle
     first = np.floor(at).astype(np.int64)
     t = at - first
     shares = [

@@ -46,9 +46,7 @@ def place_pixels(
 
 
 @compiled
-def _blend_lines(
-    nodes: Doubles, z: int, y: int, taps: Taps, shares: Shares
-) -> Doubles:
+def _blend_lines(nodes: Doubles, z: int, y: int, taps: Taps, shares: Shares) -> Doubles:
     """Return the coefficients (3, nodes) along the line at (z, y)."""
     line = np.zeros((3, nodes.shape[3]))
     for i in range(shares[0].shape[1]):
@@ -101,44 +99,34 @@ def _cubic_shares(t: float) -> tuple[float, float, float, float]:
 
 
 @compiled
-def _cubic_line(line: Floats, x: int, shares: tuple[float, ...]) -> Any:
-    """Weighted sum of four pixels of a line."""
-    return (
-        shares[0] * line[x]
-        + shares[1] * line[x + 1]
-        + shares[2] * line[x + 2]
-        + shares[3] * line[x + 3]
-    )
-
-
-@compiled
 def sample_cubic(
     region: Floats, offsets: Floats, shift: Doubles, n_planes: int, patch: Floats
 ) -> None:
     """Fill `patch` (C, N) from `region` (C, Z, Y, X) at ``offsets + shift`` (3, N).
 
-    `n_planes` is 4, or 1 where all pixels lie in planes of the region.
+    `n_planes` is 4, or 1 where all pixels lie in planes of the region. Sums run over
+    planes and lines first, for four columns side by side, which processors do at once.
     """
+    before = 1 if n_planes == 4 else 0
     for n in range(offsets.shape[1]):
         z, y = offsets[0, n] + shift[0], offsets[1, n] + shift[1]
         x = offsets[2, n] + shift[2]
         iz, iy, ix = math.floor(z), math.floor(y), math.floor(x)
-        along_z = _cubic_shares(z - iz)
-        along_y = _cubic_shares(y - iy)
-        along_x = _cubic_shares(x - ix)
+        along_z = _cubic_shares(z - iz) if before else (1.0, 0.0, 0.0, 0.0)
+        along_y, along_x = _cubic_shares(y - iy), _cubic_shares(x - ix)
         for c in range(patch.shape[0]):
-            value = 0.0
-            if n_planes == 1:
+            a = b = d = e = np.float32(0)
+            for k in range(n_planes):
                 for j in range(4):
-                    line = region[c, iz, iy - 1 + j]
-                    value += along_y[j] * _cubic_line(line, ix - 1, along_x)
-            else:
-                for k in range(4):
-                    for j in range(4):
-                        line = region[c, iz - 1 + k, iy - 1 + j]
-                        share = along_z[k] * along_y[j]
-                        value += share * _cubic_line(line, ix - 1, along_x)
-            patch[c, n] = value
+                    share = np.float32(along_z[k] * along_y[j])
+                    line = region[c, iz - before + k, iy - 1 + j]
+                    a += share * line[ix - 1]
+                    b += share * line[ix]
+                    d += share * line[ix + 1]
+                    e += share * line[ix + 2]
+            patch[c, n] = (
+                along_x[0] * a + along_x[1] * b + along_x[2] * d + along_x[3] * e
+            )
 
 
 @compiled
@@ -167,7 +155,7 @@ def sample_nearest(
     region: NDArray[Any],
     offsets: Floats,
     shift: Doubles,
-    n_planes: int,  # noqa: ARG001
+    n_planes: int,
     patch: NDArray[Any],
 ) -> None:
     """Fill `patch` as `sample_cubic` does, from the nearest pixel."""

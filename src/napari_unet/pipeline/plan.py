@@ -210,6 +210,7 @@ def _plan_grid(shape: tuple[int, ...], model: Model, tiling: Tiling) -> Grid:
         tile = choose_tile(
             shape,
             geometry,
+            border=tiling.border,
             bytes_per_pixel=model.bytes_per_pixel,
             memory_budget=tiling.memory_budget,
         )

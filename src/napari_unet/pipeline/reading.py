@@ -48,12 +48,13 @@ class Source:
     def normalised(self, sample: Position, intensity: IntensityRange) -> Reader:
         """Return a reader of float32 pixels at the model's pixel size."""
         raw = self.raw(sample)
-        if self.plan.resampling is not None:
-            raw = resampled_reader(raw, self.plan.resampling)
 
         def read(region: Region) -> npt.NDArray[np.float32]:
             return intensity.apply(raw(region), self.plan.normalization)
 
+        # Normalised first: wide integers keep their precision, NaN does not spread.
+        if self.plan.resampling is not None:
+            return resampled_reader(read, self.plan.resampling)
         return read
 
     def measure(self, samples: list[dict[str, int]]) -> list[IntensityRange]:
