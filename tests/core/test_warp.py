@@ -112,6 +112,17 @@ def test_a_copy_is_independent_of_the_image():
     assert image.max() == 0
 
 
+@pytest.mark.parametrize("middle", [(3.5, 3.5), (3.6, 3.5)])
+def test_images_become_float32_and_labels_keep_their_type(rng, middle):
+    warp = Warp((4, 4), middle, eye(2))
+    half = rng.random((1, 8, 8)).astype(np.float16)
+    assert resample(half, warp, "cubic").dtype == np.float32
+    assert resample(half.astype(float), warp, "linear").dtype == np.float32
+    ids = rng.integers(0, 9, (1, 8, 8))
+    for dtype in (np.uint8, np.int32):
+        assert resample(ids.astype(dtype), warp, "nearest").dtype == dtype
+
+
 def test_half_a_pixel_is_interpolated():
     image = np.array([[[0, 1, 2, 3, 4, 5]] * 3], np.float32)
     warp = Warp((1, 3), (1.0, 2.5), eye(2))

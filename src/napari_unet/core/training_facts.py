@@ -121,13 +121,6 @@ class Case:
         return tuple(value for value in np.unique(self.ids).tolist() if value >= 0)
 
     @cached_property
-    def is_mask(self) -> bool:
-        """Whether labels are a mask, 0 and 255, or 0 and 1 in several pieces."""
-        if self.values in ((0, 255), (255,)):
-            return True
-        return self.values in ((0, 1), (1,)) and int(self.objects.pieces.max()) > 1
-
-    @cached_property
     def annotated(self) -> int:
         """Number of annotated pixels."""
         return 0 if self.ids is None else int((self.ids >= 0).sum())
@@ -178,10 +171,29 @@ class Data:
         """Cases whose labels are whole numbers and fit the image."""
         return tuple(c for c in self.cases if c.fits and c.ids is not None)
 
-    @property
-    def instances(self) -> tuple[Case, ...]:
-        """Readable cases, if labels are objects."""
-        return () if self.semantic else self.readable
+    @cached_property
+    def masks(self) -> tuple[Case, ...]:
+        """Readable cases with a mask where object numbers are expected.
+
+        255 is a mask in any image. 1 may well be the only object of an image; it is a
+        mask if no image has a higher number and there are two pieces per image or more.
+        """
+        if self.semantic:
+            return ()
+        painted = [case for case in self.readable if case.foreground]
+        black_white = [case for case in painted if set(case.values) <= {0, 255}]
+        ones = [case for case in painted if case.values[-1] == 1]
+        pieces = sum(int(case.objects.pieces.sum()) for case in ones)
+        binary = len(black_white) + len(ones) == len(painted)
+        many = binary and pieces >= 2 * len(ones)
+        return (*black_white, *(ones if many else ()))
+
+    @cached_property
+    def numbered(self) -> tuple[Case, ...]:
+        """Readable cases with one number per object."""
+        if self.semantic:
+            return ()
+        return tuple(case for case in self.readable if case not in self.masks)
 
     @cached_property
     def copies(self) -> tuple[tuple[Case, ...], ...]:

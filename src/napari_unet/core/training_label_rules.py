@@ -76,18 +76,19 @@ def _equals_image(case: Case) -> bool:
 def mask_0_255(data: Data) -> Finding | None:
     """Black-and-white masks where object numbers are expected."""
     return about(
-        [c for c in data.instances if c.is_mask and 255 in c.values],
+        [c for c in data.masks if 255 in c.values],
         "a mask of 0 and 255, not one number per object.",
         "Make one object per connected component (cells that touch become one), or "
         "choose semantic training.",
         fix="components",
+        severity="warning" if any(c.foreground for c in data.numbered) else "error",
     )
 
 
 def mask_0_1(data: Data) -> Finding | None:
     """Binary masks where object numbers are expected."""
     return about(
-        [c for c in data.instances if c.is_mask and 1 in c.values],
+        [c for c in data.masks if 1 in c.values],
         "a mask of 0 and 1 in several pieces, not one number per object.",
         "Make one object per connected component (cells that touch become one), or "
         "choose semantic training.",
@@ -163,7 +164,7 @@ def no_objects(data: Data) -> Finding | None:
 def no_background(data: Data) -> Finding | None:
     """Labels that fill the image."""
     cases = [
-        c for c in data.instances if c.annotated and c.foreground > FULL * c.annotated
+        c for c in data.numbered if c.annotated and c.foreground > FULL * c.annotated
     ]
     return about(
         cases,

@@ -20,8 +20,8 @@ TINY = {2: 5, 3: 10}
 
 def few_objects(data: Data) -> Finding | None:
     """Too few objects to learn from."""
-    count = sum(len(case.objects.ids) for case in data.instances)
-    if not 0 < count < FEW_OBJECTS or any(case.is_mask for case in data.instances):
+    count = sum(len(case.objects.ids) for case in data.numbered)
+    if not 0 < count < FEW_OBJECTS or data.masks:
         return None
     return Finding(
         "warning",
@@ -34,7 +34,7 @@ def few_objects(data: Data) -> Finding | None:
 def tiny_objects(data: Data) -> Finding | None:
     """Objects of a few pixels, mostly slips of the brush."""
     cases, count = [], 0
-    for case in data.instances:
+    for case in data.numbered:
         tiny = case.objects.areas < TINY.get(case.labels.ndim, 0)
         if tiny.any():
             cases.append(case)
@@ -51,11 +51,9 @@ def tiny_objects(data: Data) -> Finding | None:
 
 def objects_in_pieces(data: Data) -> Finding | None:
     """One number for several separate objects, or stray pixels."""
-    cases = [
-        c for c in data.instances if not c.is_mask and (c.objects.pieces > 1).any()
-    ]
+    cases = [c for c in data.numbered if (c.objects.pieces > 1).any()]
     count = sum(int((case.objects.pieces > 1).sum()) for case in cases)
-    total = sum(len(case.objects.ids) for case in data.instances)
+    total = sum(len(case.objects.ids) for case in data.numbered)
     return about(
         cases,
         f"{count} of {total} objects are in several pieces.",
@@ -69,8 +67,8 @@ def different_scales(data: Data) -> Finding | None:
     """Objects of one image several times larger than those of another."""
     medians = [
         (float(np.median(case.objects.diameters)), i)
-        for i, case in enumerate(data.instances)
-        if len(case.objects.ids) >= 3 and not case.is_mask
+        for i, case in enumerate(data.numbered)
+        if len(case.objects.ids) >= 3
     ]
     if not medians:
         return None
@@ -78,7 +76,7 @@ def different_scales(data: Data) -> Finding | None:
     if large <= SCALES * small:
         return None
     return about(
-        [data.instances[first], data.instances[last]],
+        [data.numbered[first], data.numbered[last]],
         f"the median diameters are {small:.0f} and {large:.0f} px.",
         "If they were taken at different magnifications, resample them to one pixel "
         "size; otherwise widen the scale range of the augmentation.",
@@ -89,10 +87,13 @@ def different_scales(data: Data) -> Finding | None:
 def larger_than_patch(data: Data) -> Finding | None:
     """Objects that no training patch shows whole."""
     cases, largest, count = [], 0.0, 0
-    for case in data.instances:
+    for case in data.numbered:
         patch = np.array(data.patch[-case.labels.ndim :])
-        ratios = (case.objects.extents / patch).max(axis=1, initial=0)
-        if not case.is_mask and (ratios > 1).any():
+        extents = case.objects.extents
+        # A patch of a 2-D network sees Y and X of a stack.
+        seen = extents[:, -len(patch) :] if len(patch) > 1 else extents
+        ratios = (seen / patch).max(axis=1, initial=0)
+        if (ratios > 1).any():
             cases.append(case)
             count += int((ratios > 1).sum())
             largest = max(largest, float(ratios.max()))

@@ -193,22 +193,19 @@ def resample(
         Where the pixels come from.
     interpolation
         "cubic" (Keys 1981: sharper than linear, keeps the grain of noise), "linear",
-        or "nearest", which keeps the type. Warps by whole pixels copy, whatever is
-        asked.
+        or "nearest", which keeps the type. Whatever is asked, shifts by whole pixels,
+        flips and quarter turns copy.
 
     Returns
     -------
     numpy.ndarray
-        (K, *patch_shape), C order; float32 unless "nearest" or copied.
+        (K, *patch_shape), C order; float32 unless "nearest".
     """
+    dtype = arrays.dtype if interpolation == "nearest" else np.dtype(np.float32)
     if warp.steps is not None:
-        return _copy(arrays, warp, warp.steps)
-    region = _read(arrays, warp.spans)
-    if interpolation != "nearest":
-        region = region.astype(np.float32, copy=False)
-    region = np.ascontiguousarray(region).reshape(
-        (len(arrays), *_lifted(region.shape[1:], 1))
-    )
+        return _copy(arrays, warp, warp.steps).astype(dtype, "C")
+    region = np.ascontiguousarray(_read(arrays, warp.spans), dtype)
+    region = region.reshape((len(arrays), *_lifted(region.shape[1:], 1)))
     starts = [span[0] for span in warp.spans]
     shift = np.zeros(3)
     shift[-len(starts) :] = np.array(warp.middle) - starts
@@ -230,7 +227,7 @@ def _copy(
     region = _read(arrays, tuple(spans))
     region = region[(slice(None), *(slice(None, None, sign) for _, sign in steps))]
     order = np.argsort([axis for axis, _ in steps])
-    return region.transpose(0, *(order + 1)).copy()
+    return region.transpose(0, *(order + 1))
 
 
 def _read(arrays: NDArray[Any], spans: tuple[tuple[int, int], ...]) -> NDArray[Any]:

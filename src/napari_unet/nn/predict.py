@@ -83,7 +83,7 @@ class Predictor:
         with exact_arithmetic(self.device, self.prediction.precision):
             x = torch.from_numpy(np.ascontiguousarray(tile))[None].to(self.device)
             turns = turns_of(self.prediction.test_time_averaging, self.ndim)
-            parts = (self._turned(x, *turn) for turn in turns)
+            parts = (self._turned(x, flips, quarters) for flips, quarters in turns)
             total = functools.reduce(Tensor.add_, parts)[0]
             if total.isnan().any():
                 total = self._without_nan(total)

@@ -1,0 +1,300 @@
+"""Training: annotated images in, a checkpoint out.
+
+`iter_train` yields what happens and may be stopped, closed, killed and resumed at any
+step; `train` runs it to its end. The loop itself is in `napari_unet.nn.training_loop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from napari_unet.core.events import Note
+from napari_unet.core.split import Split, split_validation
+from napari_unet.core.training_doctor import Finding, examine_data
+from napari_unet.core.training_events import (
+    Planned,
+    Report,
+    TrainingError,
+    TrainingEvent,
+)
+from napari_unet.core.tuning import tune_separation
+from napari_unet.errors import CheckpointError, ImageFileError, SettingsError
+from napari_unet.io.pairing import find_pairs
+from napari_unet.io.training_data import TrainingImage, from_arrays, load_pairs
+from napari_unet.nn.checkpoint import Model, load_model, save_model
+from napari_unet.nn.device import choose_device
+from napari_unet.nn.interrupt import run_to_end
+from napari_unet.nn.optimisation import choose_precision
+from napari_unet.nn.training_loop import Files, Loop, Request
+from napari_unet.nn.training_plan import Start, fit_channels, plan_training
+from napari_unet.nn.training_setup import make_samples, make_state
+from napari_unet.nn.training_state import fingerprint, state_path
+from napari_unet.training_settings import Training
+
+Job = Generator[TrainingEvent, Request, Report]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What training starts from, where it runs, and what it may replace.
+
+    Parameters
+    ----------
+    model
+        To go on from (fine-tuning): a model, a bundled name or a path; None: a new
+        network.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``, ``"xpu"``.
+    resume
+        Go on with a training of the same images and settings that was interrupted.
+    overwrite
+        Replace a checkpoint that exists.
+    force
+        Train even if the training doctor finds an error in the data.
+    """
+
+    model: Model | str | Path | None = None
+    device: str = "auto"
+    resume: bool = False
+    overwrite: bool = False
+    force: bool = False
+
+
+def train(
+    data: str | Path | Sequence[TrainingImage] | Sequence[tuple[Any, Any]],
+    training: Training | None = None,
+    *,
+    out: str | Path,
+    **options: Any,
+) -> Report:
+    """Train a network and save the best model, with everything needed to use it.
+
+    The first Ctrl-C ends training early but in order: the best model is tuned and
+    reported. The second one ends it at once; `resume` goes on from there.
+
+    Parameters
+    ----------
+    data
+        Pairs of (image, labels) arrays, a folder, or what `load_pairs` returned.
+        Labels: 0 background, -1 not annotated, others one object each (or classes, for
+        the semantic target).
+    training
+        Settings; the defaults train for five minutes.
+    out
+        The checkpoint, ending in ``.safetensors``.
+    **options
+        Fields of `Options`: `model`, `device`, `resume`, `overwrite`, `force`.
+
+    Returns
+    -------
+    Report
+        Path, recipe with tuned separation and scores, history.
+
+    Raises
+    ------
+    UNetError
+        If data, settings and model do not fit, `out` must not be replaced, or training
+        diverges; the message says what to do.
+    """
+    return run_to_end(iter_train(as_images(data), out, training=training, **options))
+
+
+def iter_train(
+    images: Sequence[TrainingImage],
+    out: str | Path,
+    *,
+    training: Training | None = None,
+    **options: Any,
+) -> Job:
+    """Train as `train` does, yielding events.
+
+    ``job.send("stop")`` ends training early but in order, with a last validation and
+    tuned thresholds. ``job.close()`` ends it at once: the best model so far is there,
+    and `resume` goes on from the step that was reached.
+
+    Yields
+    ------
+    TrainingEvent
+        See `napari_unet.core.training_events`.
+    """
+    job = _Job(Path(out), training or Training(), _options(options))
+    return job.run(images)
+
+
+def as_images(
+    data: str | Path | Sequence[TrainingImage] | Sequence[tuple[Any, Any]],
+) -> list[TrainingImage]:
+    """Return training images from a folder or from pairs of arrays."""
+    if isinstance(data, (str, Path)):
+        return load_pairs(find_pairs(data))
+    ready = [image for image in data if isinstance(image, TrainingImage)]
+    if ready and len(ready) == len(data):
+        return ready
+    return from_arrays(cast("Sequence[tuple[Any, Any]]", data))
+
+
+def _options(given: dict[str, Any]) -> Options:
+    try:
+        return Options(**given)
+    except TypeError:
+        unknown = sorted(set(given) - set(Options.__dataclass_fields__))
+        raise SettingsError(
+            f"There is no option {', '.join(unknown)}.",
+            f"The options are {', '.join(Options.__dataclass_fields__)}.",
+        ) from None
+
+
+@dataclass
+class _Job:
+    """One training from images to report."""
+
+    out: Path
+    training: Training
+    options: Options
+
+    def run(self, images: Sequence[TrainingImage]) -> Job:
+        self._check_out()
+        model = self._model()
+        images, note = fit_channels(images, model)
+        start = plan_training(images, self.training, model, name=self.out.stem)
+        notes = [text for text in (note, *start.notes) if text]
+        split = self._split(images, start)
+        notes += [text for text in (split.note, split.warning) if text]
+        findings = self._examine(images, start, split)
+        yield from map(Note, notes)
+        yield from findings
+        self._refuse_errors(findings)
+        loop = self._loop(images, start, split)
+        yield self._planned(loop)
+        try:
+            yield from loop.run()
+        except GeneratorExit:
+            loop.leave()
+            raise
+        return self._finish(loop, notes, findings)
+
+    # -- before ---------------------------------------------------------------------
+
+    def _check_out(self) -> None:
+        out, options = self.out, self.options
+        if out.suffix != ".safetensors":
+            raise CheckpointError(
+                f"{out.name} is no name for a checkpoint.", "End it with .safetensors."
+            )
+        if not out.parent.is_dir():
+            raise ImageFileError(
+                f"The folder {out.parent} does not exist.", "Create it first."
+            )
+        begun = state_path(out).exists()
+        if options.overwrite or (options.resume and begun):
+            return
+        if out.exists():
+            raise ImageFileError(
+                f"{out} exists already"
+                + (", and its training is finished." if options.resume else "."),
+                "Choose another name, or overwrite it.",
+            )
+        if begun:
+            raise ImageFileError(
+                f"A training of {out.name} was interrupted.",
+                "Resume it, overwrite it, or choose another name.",
+            )
+
+    def _model(self) -> Model | None:
+        model = self.options.model
+        return model if isinstance(model, Model) or model is None else load_model(model)
+
+    def _split(self, images: Sequence[TrainingImage], start: Start) -> Split:
+        halo = max(max(axis.halo) for axis in start.model.geometry)
+        return split_validation(
+            [(image.image, image.labels) for image in images],
+            fraction=self.training.validation,
+            random_seed=self.training.random_seed,
+            groups=[image.group for image in images],
+            gap=halo,
+            semantic=start.objective.task == "semantic",
+        )
+
+    def _examine(
+        self, images: Sequence[TrainingImage], start: Start, split: Split
+    ) -> list[Finding]:
+        return examine_data(
+            [(image.image, image.labels, image.name) for image in images],
+            patch=start.patch,
+            split=split,
+            semantic=start.objective.task == "semantic",
+        )
+
+    def _refuse_errors(self, findings: Sequence[Finding]) -> None:
+        errors = [finding for finding in findings if finding.severity == "error"]
+        if errors and not self.options.force:
+            raise TrainingError(errors[0].found, errors[0].remedy)
+
+    def _loop(
+        self, images: Sequence[TrainingImage], start: Start, split: Split
+    ) -> Loop:
+        device = choose_device(self.options.device)
+        precision = choose_precision(start.training.precision, device)
+        state, file = make_state(start, device, precision), state_path(self.out)
+        digest = fingerprint(start.training, images, start.model.network)
+        if self.options.resume and file.exists():
+            state.restore(file, digest)
+            if not self.out.exists():
+                state.progress.best = []
+        elif self.options.overwrite:
+            file.unlink(missing_ok=True)
+        patches, validator = make_samples(images, start, split, device)
+        return Loop(
+            start, state, patches, validator, precision, Files(self.out, file, digest)
+        )
+
+    def _planned(self, loop: Loop) -> Planned:
+        network = loop.state.network
+        return Planned(
+            n_training=len(loop.patches.samples),
+            n_validation=len(loop.validator.samples),
+            channels=loop.start.objective.channels,
+            patch=loop.start.patch,
+            n_parameters=sum(p.numel() for p in network.parameters()),
+            device=str(loop.device),
+            precision=loop.precision,
+            step=loop.progress.step,
+        )
+
+    # -- after ----------------------------------------------------------------------
+
+    def _finish(
+        self, loop: Loop, notes: list[str], findings: Sequence[Finding]
+    ) -> Report:
+        """Tune the best model's separation, score it, and write both into its file."""
+        best = load_model(self.out)
+        validator, recipe = loop.validator, best.recipe
+        probabilities = validator.predict(best.network, "float32")
+        if loop.start.objective.task == "instances":
+            separation = tune_separation(
+                probabilities, validator.truth, recipe.channels, recipe.separation
+            ).separation
+            recipe = recipe.replace(separation=separation)
+        scores = validator.judge(probabilities, recipe.separation).scores
+        progress = loop.progress
+        summary = {
+            **recipe.training,
+            "steps": progress.step,
+            "stopped": loop.why_over(),
+        }
+        recipe = recipe.replace(training=summary, scores={"validation": scores})
+        save_model(self.out, best.network, recipe)
+        state_path(self.out).unlink(missing_ok=True)
+        return Report(
+            path=self.out,
+            recipe=recipe,
+            steps=progress.step,
+            seconds=progress.seconds,
+            stopped=loop.why_over(),
+            history=tuple(progress.history),
+            findings=tuple(str(finding) for finding in findings),
+            notes=tuple(notes),
+        )

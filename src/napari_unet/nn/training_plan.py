@@ -1,0 +1,317 @@
+"""Training plan: which network, channels, patch and recipe suit the images.
+
+All guesses of training are made here, before any pixel is touched, and each is a note.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_unet.core.channels import plan_channels
+from napari_unet.core.tiling import Geometry
+from napari_unet.errors import AxesError, SettingsError
+from napari_unet.io.training_data import TrainingImage
+from napari_unet.nn.checkpoint import Model
+from napari_unet.nn.losses import INSTANCE_CHANNELS, Objective, plan_objective
+from napari_unet.nn.optimisation import seeded
+from napari_unet.nn.samples import (
+    common_pixel_size,
+    find_classes,
+    median_diameter,
+    relative_spacing,
+)
+from napari_unet.nn.unet import UNet
+from napari_unet.settings import Architecture, Recipe, Separation
+from napari_unet.training_settings import Training
+
+# An axis is pooled once its pixels are less than this times as large as the smallest.
+NEARLY_ISOTROPIC = 2.0
+USUAL_PATCH = {2: 256**2, 3: 2**18}
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Start:
+    """What training starts with.
+
+    Parameters
+    ----------
+    model
+        The network and its recipe, which lacks scores.
+    objective
+        Channels and loss.
+    training
+        Settings, with what a trained model decides.
+    patch
+        Pixels per spatial axis.
+    fine_tuning
+        Whether the network was trained before.
+    notes
+        What was guessed, one sentence each.
+    """
+
+    model: Model
+    objective: Objective
+    training: Training
+    patch: tuple[int, ...]
+    fine_tuning: bool
+    notes: tuple[str, ...] = ()
+
+
+def plan_training(
+    images: Sequence[TrainingImage],
+    training: Training,
+    model: Model | None = None,
+    *,
+    name: str = "",
+) -> Start:
+    """Choose or adapt the network, its channels and the patch.
+
+    Parameters
+    ----------
+    images
+        All of them, validation included.
+    training
+        Settings.
+    model
+        To start from; None: a new network.
+    name
+        Of the model that comes of it.
+
+    Raises
+    ------
+    AxesError
+        If the images differ in dimensions or channels, or do not fit the model.
+    SettingsError
+        If settings, labels and model contradict each other.
+    """
+    ndim, _ = check_images(images)
+    notes: list[str] = []
+    if model is None:
+        objective = _objective(images, training, training.classes)
+        arch = new_architecture(images, training, len(objective.channels))
+        with seeded(training.random_seed, CPU):
+            network: nn.Module = UNet(arch)
+        recipe = Recipe(architecture=arch, channels=objective.channels)
+    else:
+        _check_model(model, ndim)
+        training = _adopt(training, model.recipe)
+        objective = _objective(images, training, _class_names(training, model.recipe))
+        network, recipe = _adapt(model, objective, training.random_seed, notes)
+    recipe = describe(recipe, images, objective, training).replace(name=name)
+    planned = Model(network, recipe)
+    patch = choose_patch(images, training.patch, planned.geometry)
+    asked = _per_axis(training.patch, ndim)
+    if asked and patch != asked:
+        notes.append(f"The patch {asked} was rounded up to {patch} for the network.")
+    return Start(planned, objective, training, patch, model is not None, tuple(notes))
+
+
+def check_images(images: Sequence[TrainingImage]) -> tuple[int, int]:
+    """Return the spatial dimensions and the channels that all images share.
+
+    Raises
+    ------
+    AxesError
+        If there is no image, or they differ.
+    """
+    if not images:
+        raise AxesError("There are no images to train on.", "Give at least one pair.")
+    first = images[0]
+    for image in images:
+        if image.labels.ndim != first.labels.ndim:
+            raise AxesError(
+                f"{image.name} is {image.labels.ndim}-D, but {first.name} is "
+                f"{first.labels.ndim}-D.",
+                "Train on images of one kind.",
+            )
+        if len(image.image) != len(first.image):
+            raise AxesError(
+                f"{image.name} has {len(image.image)} channel(s), but {first.name} has "
+                f"{len(first.image)}.",
+                "Give all images the same channels in the same order.",
+            )
+    return first.labels.ndim, len(first.image)
+
+
+def fit_channels(
+    images: Sequence[TrainingImage], model: Model | None
+) -> tuple[list[TrainingImage], str]:
+    """Turn colour images to grey for a model of one channel, and say so.
+
+    Raises
+    ------
+    AxesError
+        If the channels do not fit the model.
+    """
+    if model is None:
+        return list(images), ""
+    n_network, note = model.recipe.architecture.in_channels, ""
+    fitted = []
+    for image in images:
+        plan = plan_channels(len(image.image), n_network, rgb=image.rgb)
+        note = note or plan.note
+        fitted.append(replace(image, image=plan.apply(image.image)))
+    return fitted, note
+
+
+def new_architecture(
+    images: Sequence[TrainingImage], training: Training, out_channels: int
+) -> Architecture:
+    """Return the arguments of a new, padded U-Net with batch norm."""
+    ndim, n_channels = check_images(images)
+    spacing = np.median([relative_spacing(image) for image in images], axis=0)
+    return Architecture.parse(
+        {
+            "ndim": ndim,
+            "in_channels": n_channels,
+            "out_channels": out_channels,
+            "depth": training.depth,
+            "base_channels": training.base_channels,
+            "pooling": choose_pooling(tuple(spacing), training.depth),
+        }
+    )
+
+
+def choose_pooling(
+    spacing: tuple[float, ...], depth: int
+) -> tuple[tuple[int, ...], ...]:
+    """Return the pooling per stage and axis; empty if it is 2 everywhere.
+
+    A coarse axis, such as Z of most stacks, is pooled only from the stage on where the
+    others have become about as coarse.
+    """
+    current = list(spacing)
+    stages = []
+    for _ in range(depth):
+        limit = NEARLY_ISOTROPIC * min(current)
+        stage = tuple(2 if size < limit else 1 for size in current)
+        current = [size * factor for size, factor in zip(current, stage, strict=True)]
+        stages.append(stage)
+    return () if all(set(stage) == {2} for stage in stages) else tuple(stages)
+
+
+def choose_patch(
+    images: Sequence[TrainingImage], asked: tuple[int, ...], geometry: Geometry
+) -> tuple[int, ...]:
+    """Return the patch: what was asked for, or the usual size, cubic in space.
+
+    No longer than the longest image unless asked for, and rounded up to what the
+    network takes.
+    """
+    ndim = len(geometry)
+    sizes = _per_axis(asked, ndim)
+    if not sizes:
+        spacing = np.median([relative_spacing(image) for image in images], axis=0)
+        edge = (USUAL_PATCH[ndim] * math.prod(spacing)) ** (1 / ndim)
+        longest = np.max([image.labels.shape for image in images], axis=0)
+        wanted = np.minimum(np.rint(edge / spacing), longest)
+        sizes = tuple(int(size) for size in wanted)
+    axes = zip(sizes, geometry, strict=True)
+    return tuple(axis.accepted_size(max(1, size)) for size, axis in axes)
+
+
+def describe(
+    recipe: Recipe,
+    images: Sequence[TrainingImage],
+    objective: Objective,
+    training: Training,
+) -> Recipe:
+    """Return the recipe with what the images say, without the scores of another."""
+    instances = objective.task == "instances"
+    return recipe.replace(
+        task=objective.task,
+        activation="softmax",
+        pixel_size=common_pixel_size(images),
+        diameter=median_diameter(images) if instances else None,
+        normalization=training.normalization,
+        scores={},
+        versions={
+            "napari-unet-cells": version("napari-unet-cells"),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    )
+
+
+def _objective(
+    images: Sequence[TrainingImage], training: Training, classes: tuple[str, ...]
+) -> Objective:
+    if training.loss.target != "semantic":
+        return plan_objective(training.loss)
+    return plan_objective(training.loss, find_classes(images, classes))
+
+
+def _per_axis(asked: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    if len(asked) == 1:
+        return asked * ndim
+    if asked and len(asked) != ndim:
+        raise SettingsError(
+            f"The patch {asked} has {len(asked)} axes, the images have {ndim}.",
+            "Give one number, or one per spatial axis.",
+        )
+    return asked
+
+
+def _check_model(model: Model, ndim: int) -> None:
+    arch = model.recipe.architecture
+    if arch.ndim != ndim:
+        raise AxesError(
+            f"The model is {arch.ndim}-D, but the images are {ndim}-D.",
+            "Start from a model of the same dimensions, or from none.",
+        )
+
+
+def _adopt(training: Training, recipe: Recipe) -> Training:
+    """Let the model decide what the settings do not say: target and normalisation."""
+    loss = training.loss
+    known = {channels: target for target, channels in INSTANCE_CHANNELS.items()}
+    target = "semantic" if recipe.task == "semantic" else known.get(recipe.channels)
+    if "target" not in loss.model_fields_set and target is not None:
+        loss = loss.replace(target=target)
+    normalization = training.normalization.over(recipe.normalization)
+    return training.replace(loss=loss, normalization=normalization)
+
+
+def _class_names(training: Training, recipe: Recipe) -> tuple[str, ...]:
+    kept = recipe.channels if recipe.task == "semantic" else ()
+    return training.classes or kept
+
+
+def _adapt(
+    model: Model, objective: Objective, seed: int, notes: list[str]
+) -> tuple[nn.Module, Recipe]:
+    """Return a copy that learns, with a new last layer if the channels differ."""
+    network = copy.deepcopy(model.network).requires_grad_(True)
+    recipe = model.recipe.replace(
+        training={"from": {"name": model.recipe.name, "sha256": model.sha256}}
+    )
+    if recipe.channels == objective.channels and recipe.activation == "softmax":
+        return network, recipe
+    if not isinstance(network, UNet):
+        raise SettingsError(
+            f"The model gives {', '.join(recipe.channels)}, but "
+            f"{', '.join(objective.channels)} are to be trained.",
+            "Choose the target that the model has, or train a new model.",
+        )
+    arch = recipe.architecture.replace(out_channels=len(objective.channels))
+    with seeded(seed, CPU):
+        fresh = UNet(arch)
+    kept = {k: v for k, v in network.state_dict().items() if not k.startswith("head.")}
+    fresh.load_state_dict({**fresh.state_dict(), **kept})
+    notes.append(
+        f"The last layer starts afresh: the model gives {', '.join(recipe.channels)}, "
+        f"but {', '.join(objective.channels)} are trained."
+    )
+    changed = recipe.replace(
+        architecture=arch, channels=objective.channels, separation=Separation()
+    )
+    return fresh, changed

@@ -1,0 +1,194 @@
+"""Validation: whole images through the network, as in prediction, and their scores."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from napari_unet.core.augment import Sample
+from napari_unet.core.metrics import evaluate
+from napari_unet.core.normalize import Region
+from napari_unet.core.overlap import NOT_ANNOTATED
+from napari_unet.core.semantic_metrics import semantic_scores
+from napari_unet.core.separation import separate_instances, separate_semantic
+from napari_unet.core.targets import IGNORED
+from napari_unet.core.tiling import choose_tile, make_grid
+from napari_unet.core.training_events import Example
+from napari_unet.nn.checkpoint import Model
+from napari_unet.nn.losses import Batch, Objective
+from napari_unet.nn.optimisation import autocast
+from napari_unet.nn.predict import iter_predict, make_predictor
+from napari_unet.settings import Prediction, Separation, Tiling
+
+Stored = npt.NDArray[Any]
+Labels = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What validation says about one state of the network.
+
+    Parameters
+    ----------
+    scores
+        By name; the first two choose the best model, in this order.
+    labels
+        Of each image.
+    foreground
+        Part of the annotated pixels that is predicted to be no background.
+    """
+
+    scores: dict[str, float]
+    labels: list[Labels]
+    foreground: float
+
+
+@dataclass(frozen=True, eq=False)
+class Validator:
+    """The validation images and how they are judged.
+
+    Parameters
+    ----------
+    model
+        Any network of this architecture, for its geometry.
+    objective
+        Channels and task.
+    names
+        Of the images.
+    samples
+        Prepared images; their labels are the truth.
+    patches
+        Fixed batches for the loss.
+    device
+        Where the network runs.
+    """
+
+    model: Model
+    objective: Objective
+    names: Sequence[str]
+    samples: Sequence[Sample]
+    patches: Sequence[Batch]
+    device: torch.device
+
+    @functools.cached_property
+    def truth(self) -> list[Labels]:
+        """True labels of each image; classes for a semantic task."""
+        if self.objective.task == "instances":
+            return [_labels(sample) for sample in self.samples]
+        return [
+            np.where(target == IGNORED, NOT_ANNOTATED, target).astype(np.int32)
+            for target in (np.asarray(s.target) for s in self.samples)
+        ]
+
+    @functools.cached_property
+    def true_foreground(self) -> float:
+        """Part of the annotated pixels that is no background."""
+        return _foreground(self.truth, self.truth)
+
+    def predict(self, network: nn.Module, precision: str) -> list[Stored]:
+        """Return stored probabilities (channels, *spatial) of each image."""
+        recipe = self.model.recipe
+        prediction = Prediction.parse({"precision": precision})
+        predictor = make_predictor(network, recipe, prediction, self.device)
+        blend = self.model.geometry if self.model.tile_dependent_layers else None
+        results = []
+        for sample in self.samples:
+            pixels = sample.image
+            shape = pixels.shape[1:]
+            out = np.empty((len(recipe.channels), *shape), np.uint16)
+            tile = choose_tile(
+                shape,
+                self.model.geometry,
+                bytes_per_pixel=self.model.bytes_per_pixel,
+                memory_budget=Tiling().memory_budget,
+            )
+            grid = make_grid(shape, tile, self.model.geometry)
+            for _ in iter_predict(predictor, _reader(pixels), grid, out, blend=blend):
+                pass
+            results.append(out)
+        return results
+
+    def separate(self, stored: Stored, separation: Separation) -> Labels:
+        """Return cells, or classes."""
+        if self.objective.task == "semantic":
+            return separate_semantic(stored)
+        return separate_instances(stored, self.objective.channels, separation)
+
+    def judge(
+        self, probabilities: Sequence[Stored], separation: Separation
+    ) -> Judgement:
+        """Separate all images and score them together."""
+        labels = [self.separate(stored, separation) for stored in probabilities]
+        truth = self.truth
+        if self.objective.task == "semantic":
+            scores = self._semantic_scores(labels, truth)
+        else:
+            found = evaluate(labels, truth, ignore=NOT_ANNOTATED).summary()
+            first = ("ap@0.5", "mean_ap_50_90")
+            scores = {name: float(found[name]) for name in (*first, *found)}
+        return Judgement(scores, labels, _foreground(labels, truth))
+
+    @torch.no_grad()
+    def loss(self, network: nn.Module, precision: str) -> float:
+        """Return the total loss on the fixed patches; NaN without any."""
+        network.eval()
+        totals = []
+        for batch in self.patches:
+            with autocast(self.device, precision):
+                logits = network(batch.image)
+            totals.append(float(self.objective(logits, batch)["total"]))
+        return float(np.mean(totals)) if totals else float("nan")
+
+    def example(self, probabilities: Sequence[Stored], judgement: Judgement) -> Example:
+        """Return the first image and its result."""
+        return Example(
+            name=self.names[0],
+            image=self.samples[0].image,
+            truth=self.truth[0],
+            labels=judgement.labels[0],
+            probabilities=probabilities[0],
+        )
+
+    def _semantic_scores(
+        self, labels: Sequence[Labels], truth: Sequence[Labels]
+    ) -> dict[str, float]:
+        n_classes = self.objective.n_classes
+        found = semantic_scores(
+            labels, truth, n_classes=n_classes, ignore=NOT_ANNOTATED
+        )
+        scores = {
+            "mean_iou": found["mean_iou"],
+            "mean_dice": found["mean_dice"],
+            "pixel_accuracy": found["pixel_accuracy"],
+        }
+        for index, iou in found["iou"].items():
+            scores[f"iou of {self.objective.channels[index]}"] = iou
+        return scores
+
+
+def _foreground(labels: Sequence[Labels], truth: Sequence[Labels]) -> float:
+    """Return the part of the pixels that are annotated in `truth` with a label."""
+    annotated = sum(int(np.count_nonzero(t >= 0)) for t in truth)
+    both = zip(labels, truth, strict=True)
+    found = sum(int(np.count_nonzero((p > 0) & (t >= 0))) for p, t in both)
+    return found / max(1, annotated)
+
+
+def _labels(sample: Sample) -> Labels:
+    if sample.labels is None:
+        raise ValueError("validation needs the labels")
+    return sample.labels
+
+
+def _reader(pixels: npt.NDArray[np.float32]) -> Any:
+    def read(region: Region) -> npt.NDArray[np.float32]:
+        return pixels[(slice(None), *region)]
+
+    return read
