@@ -254,10 +254,9 @@ def test_a_chosen_tile_fits_the_budget(shape, data, border, budget):
     given_ = {"bytes_per_pixel": 4, "memory_budget": 4 * budget, "border": border}
     try:
         tile = choose_tile(shape, geometry, **given_)
-    except SettingsError as error:
+    except SettingsError:
         # A larger tile may read less, where the smallest size has a fill to read.
         assert largest_read(shape, (1,) * len(shape), geometry, border) > budget
-        assert "memory budget" in error.remedy
         return
     assert largest_read(shape, tile, geometry, border) <= budget
     assert choose_tile(shape, geometry, **given_) == tile
