@@ -16,7 +16,8 @@ import numpy as np
 import tifffile
 import torch
 
-from napari_unet.nn.checkpoint import BUNDLED, build, save_model
+from napari_unet.nn.building import build
+from napari_unet.nn.checkpoint import BUNDLED, save_model
 from napari_unet.settings import Architecture, Normalization, Recipe, Separation
 
 DEPTH = 4

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from napari_unet import settings
 from napari_unet.errors import SettingsError
+from napari_unet.graph_settings import Graph
 from napari_unet.settings import (
     Architecture,
     Normalization,
@@ -82,7 +83,10 @@ FULL[Recipe] = Recipe(
     licence="CC0-1.0",
     versions={"torch": "2"},
 )
-MINIMAL = {Recipe: {"architecture": {}, "channels": ["interior"]}}
+MINIMAL = {
+    Recipe: {"architecture": {}, "channels": ["interior"]},
+    Graph: {"steps": [{"op": "activation", "inputs": [0]}]},
+}
 
 
 def plain(kind):

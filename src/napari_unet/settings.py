@@ -8,64 +8,15 @@ from __future__ import annotations
 import numbers
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
-from napari_unet.errors import SettingsError
+from napari_unet.graph_settings import Graph
+from napari_unet.settings_base import Settings as Settings
 
 FORMAT_VERSION = 1
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
-
-
-class Settings(BaseModel):
-    """A frozen group of settings that refuses names it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @classmethod
-    def parse(cls, values: dict[str, Any]) -> Self:
-        """Validate `values`; raise `SettingsError` with one clear line otherwise."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            problem = _problem(error)
-            raise SettingsError(
-                f"{cls.__name__}: {problem}.",
-                "Correct this setting; --help and the documentation list the range.",
-            ) from None
-
-    def replace(self, **changes: Any) -> Self:
-        """Return a validated copy with `changes`; only given fields count as set."""
-        return self.parse({**self.model_dump(exclude_unset=True), **changes})
-
-    def over(self, base: Self) -> Self:
-        """Return `base` with the fields that were set explicitly on `self`."""
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        return self.parse({**base.model_dump(), **given})
-
-
-def _problem(error: ValidationError) -> str:
-    """Say in one line what is wrong with the first field that is."""
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"there is no setting {name}"
-    if first["type"] == "missing":
-        return f"{name} is missing"
-    message = first["msg"].removeprefix("Value error, ")
-    if not name:
-        return message
-    given = " ".join(repr(first["input"]).split())
-    given = given if len(given) <= 60 else f"{given[:57]}..."
-    return f"{name} = {given} is not accepted: {message}"
 
 
 class Normalization(Settings):
@@ -214,7 +165,10 @@ class Recipe(Settings):
     format_version: int = FORMAT_VERSION
     name: str = ""
     description: str = ""
-    architecture: Architecture
+    architecture: Architecture | Graph = Field(
+        union_mode="left_to_right",
+        description="Of this package's U-Net, or of a network from elsewhere.",
+    )
     channels: tuple[str, ...] = Field(
         description="Meaning of the output channels: background, interior, boundary, "
         "distance, or class names."
@@ -230,7 +184,7 @@ class Recipe(Settings):
     )
     normalization: Normalization = Normalization()
     separation: Separation = Separation()
-    training: dict[str, Any] = {}
-    scores: dict[str, Any] = {}
+    training: dict[str, Any] = Field({})
+    scores: dict[str, Any] = Field({})
     licence: str = ""
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field({})

@@ -9,22 +9,22 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import nn
 
 from napari_unet.core.tiling import Geometry
 from napari_unet.errors import CheckpointError, SettingsError
 from napari_unet.io.atomic import replacing
+from napari_unet.nn.building import assume_recipe, build, check_state
 from napari_unet.nn.predict import Predictor, make_predictor
 from napari_unet.nn.receptive_field import network_geometry, tile_dependent_layers
 from napari_unet.nn.shapes import bytes_per_pixel
-from napari_unet.nn.unet import UNet, empty_unet, encode_form, infer_architecture
+from napari_unet.nn.unet import infer_architecture
 from napari_unet.nn.weight_files import (
     COPY_AGAIN,
     METADATA_KEY,
@@ -32,11 +32,10 @@ from napari_unet.nn.weight_files import (
     read_safetensors,
     shortened,
 )
-from napari_unet.settings import FORMAT_VERSION, Architecture, Prediction, Recipe
+from napari_unet.settings import FORMAT_VERSION, Prediction, Recipe
 
 BUNDLED = Path(__file__).parents[1] / "models"
 SUFFIXES = (".safetensors", ".pt", ".pth")
-NO_FIT = "The weights do not fit the recipe; save or download them again."
 
 
 @dataclass(frozen=True)
@@ -159,101 +158,10 @@ def save_model(path: str | Path, network: nn.Module, recipe: Recipe) -> None:
     tensors = network.state_dict().items()
     state = {name: value.detach().cpu().contiguous() for name, value in tensors}
     _check_recipe(recipe, path.name)
-    _check_state(state, recipe.architecture, path.name)
+    check_state(state, recipe.architecture, path.name)
     data = save_tensors(state, {METADATA_KEY: recipe.model_dump_json()})
     with replacing(path) as temporary:
         temporary.write_bytes(data)
-
-
-def build(
-    architecture: Architecture,
-    state: Mapping[str, Tensor],
-    name: str = "The checkpoint",
-) -> UNet:
-    """Rebuild a `UNet` from its arguments and weights, strictly, in eval mode.
-
-    Raises
-    ------
-    CheckpointError
-        If a tensor is missing, superfluous, of another shape or kind, or not finite.
-    """
-    network = _check_state(state, architecture, name)
-    float32 = {
-        key: value.float() if value.is_floating_point() else value
-        for key, value in state.items()
-    }
-    network.load_state_dict(float32, strict=True, assign=True)
-    return network.eval().requires_grad_(False)
-
-
-def _check_state(
-    state: Mapping[str, Tensor], architecture: Architecture, name: str
-) -> UNet:
-    """Return the U-Net, still empty, that `state` fits."""
-    try:
-        network = empty_unet(architecture)
-    except SettingsError as error:
-        raise CheckpointError(
-            f"The recipe in {name} is damaged: {error.problem}", COPY_AGAIN
-        ) from None
-    wanted = network.state_dict()
-    for key in sorted(wanted.keys() | state.keys()):
-        if key not in state or key not in wanted:
-            what = "lacks the" if key in wanted else "holds an unknown"
-            raise CheckpointError(f"{name} {what} tensor {key}.", NO_FIT)
-        _check_tensor(state[key], wanted[key], f"{name}: tensor {key}")
-    if not torch.equal(state["form"], encode_form(architecture)):
-        raise CheckpointError(
-            f"{name}: padding, up-sampling or pooling are not those of the weights.",
-            NO_FIT,
-        )
-    return network
-
-
-def _check_tensor(found: Tensor, wanted: Tensor, name: str) -> None:
-    if found.shape != wanted.shape:
-        raise CheckpointError(
-            f"{name} has shape {tuple(found.shape)}, not {tuple(wanted.shape)}.", NO_FIT
-        )
-    plain = found.layout == torch.strided and found.device.type == "cpu"
-    is_real = wanted.is_floating_point()
-    if not plain or found.is_floating_point() != is_real or found.is_complex():
-        raise CheckpointError(
-            f"{name} holds {found.dtype} on {found.device}, not plain {wanted.dtype}.",
-            NO_FIT,
-        )
-    if is_real and not found.float().isfinite().all():
-        raise CheckpointError(
-            f"{name} holds NaN or infinite weights.",
-            "The training diverged or the file is damaged; use an earlier one.",
-        )
-
-
-def assume_recipe(
-    architecture: Architecture, name: str
-) -> tuple[Recipe, tuple[str, ...]]:
-    """Return a recipe for weights that came without one, and what was assumed."""
-    known = {
-        1: ("interior",),
-        2: ("background", "interior"),
-        3: ("background", "interior", "boundary"),
-    }
-    n = architecture.out_channels
-    channels = known.get(n, tuple(f"class_{index}" for index in range(n)))
-    recipe = Recipe(
-        name=name,
-        architecture=architecture,
-        channels=channels,
-        task="instances" if n in known else "semantic",
-        activation="sigmoid" if n == 1 else "softmax",
-    )
-    normalization = recipe.normalization
-    note = (
-        f"The file holds weights alone; assumed: channels {', '.join(channels)}, "
-        f"{recipe.activation}, percentiles {normalization.low:g} to "
-        f"{normalization.high:g}."
-    )
-    return recipe, (note,)
 
 
 def _find(source: str | Path) -> Path:

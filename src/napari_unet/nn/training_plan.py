@@ -18,8 +18,10 @@ from torch import nn
 from napari_unet.core.channels import plan_channels
 from napari_unet.core.tiling import Geometry
 from napari_unet.errors import AxesError, SettingsError
+from napari_unet.graph_settings import Graph
 from napari_unet.io.training_data import TrainingImage
 from napari_unet.nn.checkpoint import Model
+from napari_unet.nn.graph import GraphNetwork, with_outputs
 from napari_unet.nn.losses import INSTANCE_CHANNELS, Objective, plan_objective
 from napari_unet.nn.optimisation import seeded
 from napari_unet.nn.samples import (
@@ -296,16 +298,15 @@ def _adapt(
     )
     if recipe.channels == objective.channels and recipe.activation == "softmax":
         return network, recipe
-    if not isinstance(network, UNet):
+    if not isinstance(network, UNet | GraphNetwork):
         raise SettingsError(
             f"The model gives {', '.join(recipe.channels)}, but "
             f"{', '.join(objective.channels)} are to be trained.",
             "Choose the target that the model has, or train a new model.",
         )
-    arch = recipe.architecture.replace(out_channels=len(objective.channels))
-    with seeded(seed, CPU):
-        fresh = UNet(arch)
-    kept = {k: v for k, v in network.state_dict().items() if not k.startswith("head.")}
+    arch, fresh, head = _with_outputs(recipe, len(objective.channels), seed)
+    state = network.state_dict().items()
+    kept = {k: v for k, v in state if not k.startswith(f"{head}.")}
     fresh.load_state_dict({**fresh.state_dict(), **kept})
     notes.append(
         f"The last layer starts afresh: the model gives {', '.join(recipe.channels)}, "
@@ -315,3 +316,15 @@ def _adapt(
         architecture=arch, channels=objective.channels, separation=Separation()
     )
     return fresh, changed
+
+
+def _with_outputs(
+    recipe: Recipe, n_outputs: int, seed: int
+) -> tuple[Architecture | Graph, nn.Module, str]:
+    """Return the architecture, a new network and its head's name."""
+    with seeded(seed, CPU):
+        if isinstance(recipe.architecture, Graph):
+            graph, head = with_outputs(recipe.architecture, n_outputs)
+            return graph, GraphNetwork(graph), head
+        arch = recipe.architecture.replace(out_channels=n_outputs)
+        return arch, UNet(arch), "head"

@@ -239,11 +239,11 @@ def empty_unet(architecture: Architecture) -> UNet:
 
     For its tensors' names and shapes, and to be given weights; ten times as fast.
     """
-    with torch.device("meta"), _Undrawn():
+    with torch.device("meta"), Undrawn():
         return UNet(architecture)
 
 
-class _Undrawn(TorchFunctionMode):
+class Undrawn(TorchFunctionMode):
     """Leaves out the functions of `torch.nn.init`."""
 
     def __torch_function__(

@@ -1,0 +1,1 @@
+"""Formats: networks from elsewhere, read off their tensors and run by our own code."""

@@ -1,0 +1,72 @@
+"""Which sizes a graph takes along one axis, and what comes out; plain arithmetic."""
+
+from __future__ import annotations
+
+from napari_unet.graph_settings import (
+    AnyStep,
+    Convolution,
+    Graph,
+    Merge,
+    Norm,
+    Pool,
+    Resize,
+)
+
+
+def propagate(graph: Graph, size: int, axis: int) -> int | None:
+    """Return the output size along `axis`, or None if the network refuses `size`.
+
+    A size is refused if a stride would drop pixels, if values of two sizes meet, or
+    if nothing is left: what a tile would be without that is not the whole image's.
+    """
+    sizes = [size]
+    for step in graph.steps:
+        found = _size_out(step, [sizes[value] for value in step.inputs], axis)
+        if found is None or found < 1:
+            return None
+        sizes.append(found)
+    return sizes[-1]
+
+
+def _size_out(step: AnyStep, given: list[int], axis: int) -> int | None:
+    size = given[0]
+    if isinstance(step, Convolution):
+        return _convolved(step, size, axis)
+    if isinstance(step, Pool):
+        return _pooled(step, size, axis)
+    if isinstance(step, Resize):
+        resized = size * step.factor[axis]
+        return round(resized) if abs(resized - round(resized)) < 1e-9 else None
+    if isinstance(step, Norm) and step.kind != "group" and not step.tracked:
+        return size if size >= 2 else None  # a single pixel has no statistics
+    if isinstance(step, Merge):
+        return _merged(step, given)
+    return size
+
+
+def _convolved(step: Convolution, size: int, axis: int) -> int | None:
+    stride, padding = step.stride[axis], step.padding[axis]
+    reach = step.dilation * (step.kernel[axis] - 1)
+    if step.transposed:
+        extra = step.output_padding[axis] if step.output_padding else 0
+        return (size - 1) * stride - 2 * padding + reach + extra + 1
+    if step.padding_mode == "reflect" and padding >= size:
+        return None
+    if size % stride:
+        return None
+    return (size + 2 * padding - reach - 1) // stride + 1
+
+
+def _pooled(step: Pool, size: int, axis: int) -> int | None:
+    kernel = step.kernel[axis]
+    stride = step.stride[axis] if step.stride else kernel
+    padding = step.padding[axis] if step.padding else 0
+    if size % stride:
+        return None
+    return (size + 2 * padding - kernel) // stride + 1
+
+
+def _merged(step: Merge, given: list[int]) -> int | None:
+    if step.kind == "crop":
+        return given[1] if given[0] >= given[1] else None
+    return given[0] if len(set(given)) == 1 else None
