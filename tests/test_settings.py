@@ -95,7 +95,7 @@ def plain(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_json_there_and_back(kind):
-    for value in [plain(kind)] + [FULL[kind]] * (kind in FULL):
+    for value in [plain(kind), FULL.get(kind, plain(kind))]:
         text = value.model_dump_json()
         assert kind.parse(json.loads(text)) == value
         assert kind.parse(value.model_dump()) == value
