@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from napari_unet.core.augment import Sample, apply_patch, default, plan_patch
+from napari_unet.core.augment import Sample, apply_patch, plan_patch
 from napari_unet.core.border_weights import border_weights
 from napari_unet.core.patches import PatchSampler, draw_patch
 from napari_unet.core.simulate import simulate
@@ -45,7 +45,7 @@ def make_sample(shape: tuple[int, ...]) -> Sample:
 def always() -> Augmentation:
     """The default ranges, every patch varied in all ways."""
     names = [n for n in Augmentation.model_fields if n.endswith("_probability")]
-    return default().replace(**dict.fromkeys(names, 1.0))
+    return Augmentation().replace(**dict.fromkeys(names, 1.0))
 
 
 def mean_ms(job: Callable[[int], object], n: int) -> float:
@@ -76,7 +76,7 @@ def time_shape(shapes: tuple[tuple[int, ...], tuple[int, ...]], n: int) -> list[
     )
     apply_patch(plan, sample)
     return [
-        mean_ms(draw(default()), n),
+        mean_ms(draw(Augmentation()), n),
         mean_ms(draw(always()), max(1, n // 4)),
         mean_ms(lambda _: resample(sample.image, plan.warp, "cubic"), max(1, n // 4)),
         mean_ms(lambda _: resample(sample.image, plan.warp, "linear"), max(1, n // 4)),

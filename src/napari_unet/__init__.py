@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from napari_unet.core.border_weights import border_weights
     from napari_unet.core.metrics import evaluate
     from napari_unet.errors import UNetError
+    from napari_unet.io.pairing import find_pairs
+    from napari_unet.io.training_data import TrainingImage, load_pairs
     from napari_unet.nn.checkpoint import Model, load_model, save_model
+    from napari_unet.nn.training import iter_train, train
     from napari_unet.nn.unet import UNet
     from napari_unet.pipeline import Segmentation, iter_segment, segment, separate
     from napari_unet.settings import (
@@ -24,9 +27,12 @@ if TYPE_CHECKING:
         Separation,
         Tiling,
     )
+    from napari_unet.training_settings import Augmentation, Loss, Training
 
 _HOME = {
     "Architecture": "settings",
+    "Augmentation": "training_settings",
+    "Loss": "training_settings",
     "Model": "nn.checkpoint",
     "Normalization": "settings",
     "Prediction": "settings",
@@ -34,19 +40,27 @@ _HOME = {
     "Segmentation": "pipeline",
     "Separation": "settings",
     "Tiling": "settings",
+    "Training": "training_settings",
+    "TrainingImage": "io.training_data",
     "UNet": "nn.unet",
     "UNetError": "errors",
     "border_weights": "core.border_weights",
     "evaluate": "core.metrics",
+    "find_pairs": "io.pairing",
     "iter_segment": "pipeline",
+    "iter_train": "nn.training",
     "load_model": "nn.checkpoint",
+    "load_pairs": "io.training_data",
     "save_model": "nn.checkpoint",
     "segment": "pipeline",
     "separate": "pipeline",
+    "train": "nn.training",
 }
 
 __all__ = [
     "Architecture",
+    "Augmentation",
+    "Loss",
     "Model",
     "Normalization",
     "Prediction",
@@ -54,15 +68,21 @@ __all__ = [
     "Segmentation",
     "Separation",
     "Tiling",
+    "Training",
+    "TrainingImage",
     "UNet",
     "UNetError",
     "border_weights",
     "evaluate",
+    "find_pairs",
     "iter_segment",
+    "iter_train",
     "load_model",
+    "load_pairs",
     "save_model",
     "segment",
     "separate",
+    "train",
 ]
 
 

@@ -5,6 +5,7 @@ Kept apart from `settings`, which a user who only segments reads; the same rules
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator
@@ -55,6 +56,87 @@ class Augmentation(Settings):
     low_resolution_probability: Fraction = Field(
         0.1, description="Share of patches with lower resolution."
     )
+
+    @classmethod
+    def none(cls) -> Self:
+        """Nothing is varied: the patch is a crop."""
+        return cls(
+            flips=False,
+            rotation_probability=0.0,
+            scale_probability=0.0,
+            elastic_probability=0.0,
+            intensity_probability=0.0,
+            blur_probability=0.0,
+            noise_probability=0.0,
+            low_resolution_probability=0.0,
+        )
+
+    @classmethod
+    def light(cls) -> Self:
+        """Flips, some turns and small changes of brightness: many images, all alike."""
+        return cls.none().replace(
+            flips=True,
+            rotation_probability=0.25,
+            scale=(0.85, 1.2),
+            scale_probability=0.25,
+            gain=(0.85, 1.15),
+            offset=(-0.05, 0.05),
+            gamma=(0.8, 1.25),
+            intensity_probability=0.3,
+        )
+
+    @classmethod
+    def ronneberger2015(cls) -> Self:
+        """The U-Net paper: every patch turned, deformed, its grey values varied.
+
+        Displacements with a standard deviation of 10 pixels at the nodes of a grid of
+        3 x 3 in a patch of 256 pixels, interpolated smoothly. The shift lies in the
+        choice of the patch and in the mean of the displacements. The paper gives no
+        numbers for the grey values; ours stand in. It names no mirroring.
+        """
+        return cls.none().replace(
+            rotation=180.0,
+            rotation_probability=1.0,
+            elastic=10.0,
+            elastic_spacing=128.0,
+            elastic_probability=1.0,
+            gain=(0.75, 1.25),
+            offset=(-0.1, 0.1),
+            gamma=(0.7, 1.4),
+            intensity_probability=1.0,
+        )
+
+    @classmethod
+    def strong(cls) -> Self:
+        """Wide ranges, often: a handful of images, or a model for many microscopes."""
+        return cls(
+            rotation_probability=0.8,
+            scale=(0.5, 2.0),
+            scale_probability=0.7,
+            elastic=12.0,
+            elastic_spacing=96.0,
+            elastic_probability=0.5,
+            gain=(0.5, 1.5),
+            offset=(-0.2, 0.2),
+            gamma=(0.5, 2.0),
+            intensity_probability=0.7,
+            blur=(0.3, 2.5),
+            blur_probability=0.3,
+            noise=(0.0, 0.15),
+            noise_probability=0.3,
+            low_resolution=(0.3, 1.0),
+            low_resolution_probability=0.25,
+        )
+
+
+AUGMENTATIONS: Mapping[str, Callable[[], Augmentation]] = {
+    "none": Augmentation.none,
+    "light": Augmentation.light,
+    "default": Augmentation,
+    "ronneberger2015": Augmentation.ronneberger2015,
+    "strong": Augmentation.strong,
+}
+"""Presets of augmentation by name; the default is close to nnU-Net's."""
 
 
 class Loss(Settings):
@@ -107,6 +189,14 @@ class Loss(Settings):
     def falk2019(cls) -> Self:
         """Two classes, a carved gap, weight 50, sigma = 6 px, background floor."""
         return cls(target="two_class", formula="falk2019", w0=50.0, sigma=6.0, dice=0.0)
+
+
+LOSSES: Mapping[str, Callable[[], Loss]] = {
+    "default": Loss,
+    "ronneberger2015": Loss.ronneberger2015,
+    "falk2019": Loss.falk2019,
+}
+"""Presets of the loss by name."""
 
 
 class Training(Settings):

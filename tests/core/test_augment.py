@@ -9,20 +9,16 @@ import pytest
 from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
 
 from napari_unet.core.augment import (
-    PRESETS,
     Sample,
     apply_patch,
-    default,
-    none,
     plan_patch,
-    ronneberger2015,
-    strong,
 )
 from napari_unet.core.targets import IGNORED
 from napari_unet.errors import AxesError, SettingsError
+from napari_unet.training_settings import AUGMENTATIONS, Augmentation
 
 MAPS = ("image", "target", "weight", "distance", "labels")
-GEOMETRY = none().replace(
+GEOMETRY = Augmentation.none().replace(
     flips=True,
     rotation=180.0,
     rotation_probability=1.0,
@@ -86,7 +82,11 @@ def draw(sample, patch_shape, augmentation, *, random_seed=0, spacing=None):
 def test_without_augmentation_a_patch_is_the_crop(rng, shape, patch_shape, centre):
     sample = some_sample(rng, shape)
     plan = plan_patch(
-        rng, sample.image.shape, patch_shape, centre=centre, augmentation=none()
+        rng,
+        sample.image.shape,
+        patch_shape,
+        centre=centre,
+        augmentation=Augmentation.none(),
     )
     patch = apply_patch(plan, sample)
     window = tuple(
@@ -101,7 +101,7 @@ def test_without_augmentation_a_patch_is_the_crop(rng, shape, patch_shape, centr
 
 def test_maps_that_are_not_there_stay_away(rng):
     sample = Sample(rng.random((1, 40, 40), dtype=np.float32))
-    patch = apply_patch(draw(sample, (16, 16), default()), sample)
+    patch = apply_patch(draw(sample, (16, 16), Augmentation()), sample)
     assert patch.image.shape == (1, 16, 16)
     assert [getattr(patch, name) for name in MAPS[1:]] == [None] * 4
 
@@ -153,7 +153,7 @@ def test_what_is_not_annotated_weighs_nothing(rng):
 
 def test_mirrored_pixels_keep_class_and_weight(rng):
     sample = some_sample(rng, (20, 24))
-    patch = apply_patch(draw(sample, (64, 64), none()), sample)
+    patch = apply_patch(draw(sample, (64, 64), Augmentation.none()), sample)
     before = 32 - 10, 32 - 12
     pad = [(b, 64 - n - b) for b, n in zip(before, (20, 24), strict=True)]
     for name in MAPS[1:]:
@@ -166,11 +166,13 @@ def test_mirrored_pixels_keep_class_and_weight(rng):
 
 def test_the_same_numbers_give_the_same_patch(rng):
     sample = some_sample(rng, (150, 150))
-    first, second = (draw(sample, (64, 64), strong(), random_seed=5) for _ in range(2))
+    first, second = (
+        draw(sample, (64, 64), Augmentation.strong(), random_seed=5) for _ in range(2)
+    )
     assert first == second
     assert repr(first) == repr(second)
     assert "nodes" in repr(draw(sample, (64, 64), GEOMETRY))
-    other = draw(sample, (64, 64), strong(), random_seed=6)
+    other = draw(sample, (64, 64), Augmentation.strong(), random_seed=6)
     assert first != other
     patches = [apply_patch(plan, sample) for plan in (first, second, other)]
     for name in MAPS:
@@ -181,8 +183,12 @@ def test_the_same_numbers_give_the_same_patch(rng):
 
 def test_threads_give_the_same_patches(rng):
     sample = some_sample(rng, (100, 100))
-    plans = [draw(sample, (48, 48), strong(), random_seed=i) for i in range(8)]
-    again = [draw(sample, (48, 48), strong(), random_seed=i) for i in range(8)]
+    plans = [
+        draw(sample, (48, 48), Augmentation.strong(), random_seed=i) for i in range(8)
+    ]
+    again = [
+        draw(sample, (48, 48), Augmentation.strong(), random_seed=i) for i in range(8)
+    ]
     with ThreadPoolExecutor(4) as pool:
         threaded = list(pool.map(lambda plan: apply_patch(plan, sample), plans))
     for plan, patch in zip(again, threaded, strict=True):
@@ -193,7 +199,7 @@ def test_the_sample_is_not_written_to(rng):
     sample = some_sample(rng, (60, 60))
     for name in MAPS:
         getattr(sample, name).flags.writeable = False
-    for augmentation in (none(), strong()):
+    for augmentation in (Augmentation.none(), Augmentation.strong()):
         patch = apply_patch(draw(sample, (32, 32), augmentation), sample)
         for name in MAPS:
             getattr(patch, name)[...] = 0
@@ -202,12 +208,14 @@ def test_the_sample_is_not_written_to(rng):
 # Presets and mistakes
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", AUGMENTATIONS)
 @pytest.mark.parametrize("shape", [(70, 80), (12, 40, 40)])
 def test_presets_give_finite_patches(rng, name, shape):
     sample = some_sample(rng, shape)
     for i in range(6):
-        plan = draw(sample, (8, 32, 32)[-len(shape) :], PRESETS[name](), random_seed=i)
+        plan = draw(
+            sample, (8, 32, 32)[-len(shape) :], AUGMENTATIONS[name](), random_seed=i
+        )
         patch = apply_patch(plan, sample)
         assert np.isfinite(patch.image).all()
         assert np.isfinite(patch.weight).all()
@@ -215,7 +223,7 @@ def test_presets_give_finite_patches(rng, name, shape):
 
 
 def test_the_papers_preset_deforms_and_turns_every_patch():
-    preset = ronneberger2015()
+    preset = Augmentation.ronneberger2015()
     sample = Sample(np.zeros((1, 300, 300), np.float32))
     for random_seed in range(10):
         plan = draw(sample, (256, 256), preset, random_seed=random_seed)
@@ -233,7 +241,7 @@ def test_maps_of_another_shape_are_refused():
 
 def test_a_plan_for_another_image_is_refused():
     sample = Sample(np.zeros((1, 40, 40), np.float32))
-    plan = draw(sample, (8, 8), none())
+    plan = draw(sample, (8, 8), Augmentation.none())
     with pytest.raises(AxesError, match="planned"):
         apply_patch(plan, Sample(np.zeros((2, 40, 40), np.float32)))
 
@@ -245,11 +253,15 @@ def test_a_plan_for_another_image_is_refused():
         ({"centre": (4, 4, 4)}, AxesError),
         ({"spacing": (1.0, 1.0, 1.0)}, AxesError),
         ({"spacing": (0.0, 1.0)}, SettingsError),
-        ({"augmentation": default().replace(scale=(1.4, 0.7))}, SettingsError),
-        ({"augmentation": default().replace(scale=(0.0, 1.0))}, SettingsError),
+        ({"augmentation": Augmentation().replace(scale=(1.4, 0.7))}, SettingsError),
+        ({"augmentation": Augmentation().replace(scale=(0.0, 1.0))}, SettingsError),
     ],
 )
 def test_mistakes_are_named(rng, changes, error):
-    given = {"patch_shape": (8, 8), "centre": (4, 4), "augmentation": none()} | changes
+    given = {
+        "patch_shape": (8, 8),
+        "centre": (4, 4),
+        "augmentation": Augmentation.none(),
+    } | changes
     with pytest.raises(error):
         plan_patch(rng, (1, 40, 40), given.pop("patch_shape"), **given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unet.core.augment import Sample, none, strong
+from napari_unet.core.augment import Sample
 from napari_unet.core.augmentation_sheet import (
     GAP,
     NOT_ANNOTATED,
@@ -14,6 +14,7 @@ from napari_unet.core.augmentation_sheet import (
 )
 from napari_unet.core.targets import IGNORED
 from napari_unet.errors import SettingsError
+from napari_unet.training_settings import Augmentation
 
 
 def square_sample():
@@ -38,7 +39,9 @@ def cells(sheet, size):
 
 
 def test_the_first_patch_is_the_image_as_it_is():
-    sheet = augmentation_sheet(square_sample(), none(), n=1, patch_shape=(40, 40))
+    sheet = augmentation_sheet(
+        square_sample(), Augmentation.none(), n=1, patch_shape=(40, 40)
+    )
     assert sheet.dtype == np.uint8
     assert sheet.shape == (40 + 2 * GAP, 80 + 2 * GAP, 3)
     picture, weights = sheet[GAP:-GAP, GAP : GAP + 40], sheet[GAP:-GAP, GAP + 40 : -GAP]
@@ -57,7 +60,9 @@ def test_the_first_patch_is_the_image_as_it_is():
 def test_patches_are_many_and_can_be_repeated(rng):
     sample = square_sample()
     sheets = [
-        augmentation_sheet(sample, strong(), n=7, patch_shape=(24, 24), random_seed=s)
+        augmentation_sheet(
+            sample, Augmentation.strong(), n=7, patch_shape=(24, 24), random_seed=s
+        )
         for s in (1, 1, 2)
     ]
     np.testing.assert_array_equal(sheets[0], sheets[1])
@@ -72,17 +77,19 @@ def test_volumes_and_bare_images_are_shown(rng):
         rng.random((1, 10, 40, 40), dtype=np.float32),
         (rng.random((10, 40, 40)) < 0.5).astype(np.uint8),
     )
-    sheet = augmentation_sheet(volume, strong(), n=2, spacing=(3.0, 1.0, 1.0))
+    sheet = augmentation_sheet(
+        volume, Augmentation.strong(), n=2, spacing=(3.0, 1.0, 1.0)
+    )
     assert sheet.shape[-1] == 3
     bare = Sample(rng.random((3, 40, 40), dtype=np.float32))
-    assert augmentation_sheet(bare, none(), n=3).shape[-1] == 3
+    assert augmentation_sheet(bare, Augmentation.none(), n=3).shape[-1] == 3
 
 
 def test_labels_alone_show_what_is_not_annotated():
     labels = np.zeros((20, 20), np.int32)
     labels[:5] = -1
     sample = Sample(np.ones((1, 20, 20), np.float32), labels=labels)
-    sheet = augmentation_sheet(sample, none(), n=1, patch_shape=(20, 20))
+    sheet = augmentation_sheet(sample, Augmentation.none(), n=1, patch_shape=(20, 20))
     picture = sheet[GAP:-GAP, GAP : GAP + 20]
     assert (picture[:5] != 255).all()
     assert (picture[5:] == 255).all()
@@ -90,4 +97,4 @@ def test_labels_alone_show_what_is_not_annotated():
 
 def test_an_empty_sheet_is_refused():
     with pytest.raises(SettingsError, match="0 patches"):
-        augmentation_sheet(square_sample(), none(), n=0)
+        augmentation_sheet(square_sample(), Augmentation.none(), n=0)

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from napari_unet.core.augment import none
 from napari_unet.core.intensity_augment import (
     IntensityPlan,
     apply_intensity,
@@ -144,7 +143,7 @@ def test_shares_of_patches_are_those_of_the_settings(rng):
 
 
 def test_numbers_fill_their_ranges(rng):
-    augmentation = none().replace(
+    augmentation = Augmentation.none().replace(
         gain=(0.5, 2.0), offset=(-0.1, 0.3), intensity_probability=1.0
     )
     plans = [plan_intensity(rng, 2, augmentation=augmentation) for _ in range(2000)]
@@ -162,7 +161,7 @@ def test_numbers_fill_their_ranges(rng):
 
 
 def test_channels_differ_in_numbers_but_not_in_what_is_changed(rng):
-    augmentation = none().replace(intensity_probability=1.0)
+    augmentation = Augmentation.none().replace(intensity_probability=1.0)
     plan = plan_intensity(rng, 3, augmentation=augmentation)
     for numbers in (plan.gamma, plan.gain, plan.offset):
         assert len(set(numbers)) == 3
@@ -170,7 +169,7 @@ def test_channels_differ_in_numbers_but_not_in_what_is_changed(rng):
 
 
 def test_one_setting_does_not_shift_the_others():
-    base = none().replace(intensity_probability=1.0)
+    base = Augmentation.none().replace(intensity_probability=1.0)
     first, second = (
         plan_intensity(np.random.default_rng(7), 2, augmentation=augmentation)
         for augmentation in (base, base.replace(blur_probability=1.0, gain=(2.0, 3.0)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unet.core.augment import Sample, apply_patch, none, plan_patch, strong
+from napari_unet.core.augment import Sample, apply_patch, plan_patch
 from napari_unet.core.patch_places import ObjectChoice, PixelChoice, count_classes
 from napari_unet.core.patches import RAREST, PatchSampler, draw_patch
 from napari_unet.core.targets import IGNORED
 from napari_unet.errors import AxesError, SettingsError
+from napari_unet.training_settings import Augmentation
 
 N = 1500
 
@@ -189,7 +190,7 @@ def test_an_image_smaller_than_the_patch_is_in_the_middle():
     assert {p.centre[0] for p in found} == {2}
     sample = blank(5, 40)
     sampler = PatchSampler.build([sample], (12, 8))
-    patch = draw_patch([sample], sampler, index=0, augmentation=none())
+    patch = draw_patch([sample], sampler, index=0, augmentation=Augmentation.none())
     assert patch.image.shape == (1, 12, 8)
 
 
@@ -232,14 +233,17 @@ def test_drawing_is_planning_and_applying(rng):
     sampler = PatchSampler.build([blank(60, 60), sample], (24, 24), random_seed=2)
     index = next(i for i in range(100) if sampler.place(i).image == 1)
     found = draw_patch(
-        [blank(60, 60), sample], sampler, index=index, augmentation=strong()
+        [blank(60, 60), sample],
+        sampler,
+        index=index,
+        augmentation=Augmentation.strong(),
     )
     plan = plan_patch(
         sampler.rng(index),
         (2, 60, 60),
         (24, 24),
         centre=sampler.place(index).centre,
-        augmentation=strong(),
+        augmentation=Augmentation.strong(),
     )
     expected = apply_patch(plan, sample)
     np.testing.assert_array_equal(found.image, expected.image)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unet.core.augment import Sample, apply_patch, none, plan_patch
+from napari_unet.core.augment import Sample, apply_patch, plan_patch
+from napari_unet.training_settings import Augmentation
 
-GEOMETRY = none().replace(
+GEOMETRY = Augmentation.none().replace(
     flips=True,
     rotation=180.0,
     rotation_probability=1.0,
@@ -39,7 +40,7 @@ def matrices(n, augmentation, spacing=None, ndim=2):
 
 
 def test_flips_are_as_often_on_each_axis():
-    found = matrices(1000, none().replace(flips=True), ndim=3)
+    found = matrices(1000, Augmentation.none().replace(flips=True), ndim=3)
     signs = np.diagonal(found, axis1=1, axis2=2)
     assert set(np.unique(signs)) == {-1.0, 1.0}
     np.testing.assert_allclose((signs < 0).mean(axis=0), 0.5, atol=0.06)
@@ -61,7 +62,7 @@ def test_coarser_planes_are_neither_mirrored_nor_displaced():
 
 
 def test_rotation_has_its_share_and_its_range():
-    augmentation = none().replace(rotation=40.0, rotation_probability=0.3)
+    augmentation = Augmentation.none().replace(rotation=40.0, rotation_probability=0.3)
     found = matrices(2000, augmentation)
     angles = np.degrees(np.arctan2(found[:, 0, 1], found[:, 0, 0]))
     turned = angles[angles != 0]
@@ -72,7 +73,7 @@ def test_rotation_has_its_share_and_its_range():
 
 def test_rotation_and_zoom_act_in_physical_space():
     spacing = (2.0, 0.4, 0.5)
-    augmentation = none().replace(
+    augmentation = Augmentation.none().replace(
         rotation_probability=1.0, scale=(0.5, 2.0), scale_probability=1.0
     )
     size = np.array(spacing)
@@ -87,7 +88,7 @@ def test_rotation_and_zoom_act_in_physical_space():
 
 
 def test_zoom_is_even_between_smaller_and_larger():
-    augmentation = none().replace(scale=(0.5, 2.0), scale_probability=1.0)
+    augmentation = Augmentation.none().replace(scale=(0.5, 2.0), scale_probability=1.0)
     zooms = 1 / matrices(1000, augmentation)[:, 0, 0]
     assert 0.5 <= zooms.min() < 0.52
     assert 1.93 < zooms.max() <= 2.0
@@ -98,14 +99,14 @@ def test_zoom_above_one_makes_objects_larger():
     y, x = np.indices((101, 101)) - 50
     disk = (y**2 + x**2 <= 15**2).astype(np.int32)
     sample = Sample(disk[None].astype(np.float32), labels=disk)
-    augmentation = none().replace(scale=(1.5, 1.5), scale_probability=1.0)
+    augmentation = Augmentation.none().replace(scale=(1.5, 1.5), scale_probability=1.0)
     patch = apply_patch(draw(sample, (81, 81), augmentation), sample)
     assert patch.labels.sum() / disk.sum() == pytest.approx(1.5**2, rel=0.02)
 
 
 def test_displacements_have_the_deviation_asked_for():
     sample = Sample(np.zeros((1, 256, 256), np.float32))
-    augmentation = none().replace(elastic=10.0, elastic_probability=1.0)
+    augmentation = Augmentation.none().replace(elastic=10.0, elastic_probability=1.0)
     nodes, moves = [], []
     p = np.arange(256) - 127.5
     for random_seed in range(150):
@@ -126,7 +127,9 @@ def test_displacements_act_in_physical_space():
         draw(
             sample,
             (48, 48),
-            none().replace(elastic=6.0, elastic_spacing=16.0, elastic_probability=1.0),
+            Augmentation.none().replace(
+                elastic=6.0, elastic_spacing=16.0, elastic_probability=1.0
+            ),
             random_seed=random_seed,
             spacing=(0.5, 1.0),
         )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_unet.cli.options import numbers, settings_flags, split
+from napari_unet.cli.train_command import train
 from napari_unet.errors import SettingsError
 from napari_unet.settings import Normalization, Prediction, Separation, Tiling
 
@@ -179,6 +180,9 @@ def separate(
         spatial="YX" if planes else None,
         overwrite=overwrite,
     )
+
+
+app.command()(train)
 
 
 @app.command()

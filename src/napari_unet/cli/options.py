@@ -35,14 +35,14 @@ def settings_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     flags = [
         _flag(name, field, group)
         for group in groups.values()
-        for name, field in group.model_fields.items()
+        for name, field in flag_fields(group).items()
     ]
     kept = [p for name, p in signature.parameters.items() if name not in groups]
 
     @functools.wraps(command)
     def run(**given: Any) -> Any:
         for parameter, group in groups.items():
-            texts = {name: given.pop(name) for name in group.model_fields}
+            texts = {name: given.pop(name) for name in flag_fields(group)}
             given[parameter] = parse_flags(group, texts)
         return command(**given)
 
@@ -50,6 +50,18 @@ def settings_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+def flag_fields(group: type[Settings]) -> dict[str, FieldInfo]:
+    """Return the fields that are flags; groups within a group have flags of their own.
+
+    Names must differ over all groups of a command; typer's parser would mix them up.
+    """
+    return {
+        name: field
+        for name, field in group.model_fields.items()
+        if not _is_settings(field.annotation)
+    }
 
 
 def parse_flags(group: type[Settings], texts: dict[str, Any]) -> Settings:
@@ -91,7 +103,8 @@ def _is_settings(annotation: object) -> bool:
 def _flag(name: str, field: FieldInfo, group: type[Settings]) -> inspect.Parameter:
     kebab = name.replace("_", "-")
     default = field.get_default()
-    shown = "" if default in ((), "") else f" ({default} if not given.)"
+    text = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    shown = "" if text in ("", None) else f" ({text} if not given.)"
     boolean = field.annotation is bool
     option = typer.Option(
         None,

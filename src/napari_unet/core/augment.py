@@ -10,13 +10,13 @@ Pixels beyond the image are its mirror image, with their classes and their weigh
 mirrored cells look like cells, so they teach what cells teach. Pixels that are not
 annotated weigh nothing in the patch, also where interpolation would mix in a neighbour.
 
-How often and how much is varied is said by the settings class `Augmentation`; presets
-are at the end.
+How often and how much is varied is said by the settings class `Augmentation`, which
+has presets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,88 +190,3 @@ def apply_patch(plan: PatchPlan, sample: Sample) -> Sample:
 
 def _take(array: NDArray[Any] | None, warp: Warp, interpolation: Interpolation) -> Any:
     return None if array is None else resample(array[None], warp, interpolation)[0]
-
-
-def none() -> Augmentation:
-    """Nothing is varied: the patch is a crop."""
-    return Augmentation(
-        flips=False,
-        rotation_probability=0.0,
-        scale_probability=0.0,
-        elastic_probability=0.0,
-        intensity_probability=0.0,
-        blur_probability=0.0,
-        noise_probability=0.0,
-        low_resolution_probability=0.0,
-    )
-
-
-def light() -> Augmentation:
-    """Flips, some turns and small changes of brightness: many images, all alike."""
-    return none().replace(
-        flips=True,
-        rotation_probability=0.25,
-        scale=(0.85, 1.2),
-        scale_probability=0.25,
-        gain=(0.85, 1.15),
-        offset=(-0.05, 0.05),
-        gamma=(0.8, 1.25),
-        intensity_probability=0.3,
-    )
-
-
-def default() -> Augmentation:
-    """The settings' defaults: a little of everything, close to nnU-Net's."""
-    return Augmentation()
-
-
-def ronneberger2015() -> Augmentation:
-    """The U-Net paper: every patch turned, deformed, its grey values varied.
-
-    Displacements with a standard deviation of 10 pixels at the nodes of a grid of 3 x 3
-    in a patch of 256 pixels, interpolated smoothly. The shift lies in the choice of
-    the patch and in the mean of the displacements. The paper gives no numbers for the
-    grey values; ours stand in. It names no mirroring.
-    """
-    return none().replace(
-        rotation=180.0,
-        rotation_probability=1.0,
-        elastic=10.0,
-        elastic_spacing=128.0,
-        elastic_probability=1.0,
-        gain=(0.75, 1.25),
-        offset=(-0.1, 0.1),
-        gamma=(0.7, 1.4),
-        intensity_probability=1.0,
-    )
-
-
-def strong() -> Augmentation:
-    """Wide ranges, often: a handful of images, or a model for foreign microscopes."""
-    return Augmentation(
-        rotation_probability=0.8,
-        scale=(0.5, 2.0),
-        scale_probability=0.7,
-        elastic=12.0,
-        elastic_spacing=96.0,
-        elastic_probability=0.5,
-        gain=(0.5, 1.5),
-        offset=(-0.2, 0.2),
-        gamma=(0.5, 2.0),
-        intensity_probability=0.7,
-        blur=(0.3, 2.5),
-        blur_probability=0.3,
-        noise=(0.0, 0.15),
-        noise_probability=0.3,
-        low_resolution=(0.3, 1.0),
-        low_resolution_probability=0.25,
-    )
-
-
-PRESETS: dict[str, Callable[[], Augmentation]] = {
-    "none": none,
-    "light": light,
-    "default": default,
-    "ronneberger2015": ronneberger2015,
-    "strong": strong,
-}

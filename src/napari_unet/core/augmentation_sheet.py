@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.augment import Sample, apply_patch, none, plan_patch
+from napari_unet.core.augment import Sample, apply_patch, plan_patch
 from napari_unet.core.patches import PatchSampler
 from napari_unet.core.targets import IGNORED
 from napari_unet.core.warp_draw import Spacing
@@ -88,7 +88,7 @@ def augmentation_sheet(
             sample.image.shape,
             shape,
             centre=centre,
-            augmentation=augmentation if index else none(),
+            augmentation=augmentation if index else Augmentation.none(),
             spacing=spacing,
         )
         patch = _middle_plane(apply_patch(plan, sample))

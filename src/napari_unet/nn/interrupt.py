@@ -9,7 +9,13 @@ from collections.abc import Callable, Generator, Iterator
 from types import FrameType
 from typing import Any
 
+from napari_unet.core.events import Note
 from napari_unet.core.training_events import Report, TrainingEvent
+
+STOPPING = Note(
+    "Stopping in order: the best model is scored once more and tuned. Ctrl-C again "
+    "ends it at once."
+)
 
 
 def run_to_end(
@@ -23,7 +29,7 @@ def run_to_end(
     job
         From `iter_train`.
     show
-        Called with each event.
+        Called with each event, and with a note when Ctrl-C was pressed.
     """
     with stop_on_interrupt() as is_asked, contextlib.closing(job):
         request = None
@@ -35,6 +41,8 @@ def run_to_end(
                 return report
             if show is not None:
                 show(event)
+                if is_asked() and request is None:
+                    show(STOPPING)
             request = "stop" if is_asked() else None
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from napari_unet.nn.device import PRECISIONS
 from napari_unet.training_settings import Training
@@ -28,12 +29,12 @@ def make_optimizer(network: nn.Module, training: Training) -> torch.optim.Optimi
         {"params": [p for p in parameters if p.ndim > 1]},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    decay = training.weight_decay
+    # One pass over all weights, where torch has such a kernel.
+    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
+    how: dict[str, Any] = {"lr": 0.0, "weight_decay": training.weight_decay}
     if training.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=0.0, weight_decay=decay)
-    return torch.optim.SGD(
-        groups, lr=0.0, momentum=MOMENTUM, nesterov=True, weight_decay=decay
-    )
+        return torch.optim.AdamW(groups, **how, fused=fused)
+    return torch.optim.SGD(groups, **how, momentum=MOMENTUM, nesterov=True, fused=fused)
 
 
 def peak_rate(training: Training, *, fine_tuning: bool) -> float:
@@ -72,12 +73,17 @@ def update_average(
     belong to the weights; whole numbers are copied.
     """
     share = max(1 - decay, YOUNG / (YOUNG - 1 + step))
-    current = network.state_dict()
-    for name, mean in average.state_dict().items():
-        if mean.is_floating_point():
-            mean.lerp_(current[name], share)
-        else:
-            mean.copy_(current[name])
+    pairs = list(zip(_tensors(average), _tensors(network), strict=True))
+    numbers = [(mean, x) for mean, x in pairs if mean.is_floating_point()]
+    means, current = map(list, zip(*numbers, strict=True))
+    torch._foreach_lerp_(means, current, share)  # all of them in one call
+    for mean, x in pairs:
+        if not mean.is_floating_point():
+            mean.copy_(x)
+
+
+def _tensors(network: nn.Module) -> Iterator[Tensor]:
+    return itertools.chain(network.parameters(), network.buffers())
 
 
 def choose_precision(asked: str, device: torch.device) -> str:

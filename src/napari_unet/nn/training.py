@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from napari_unet.core.events import Note
-from napari_unet.core.split import Split, split_validation
-from napari_unet.core.training_doctor import Finding, examine_data
+from napari_unet.core.training_doctor import Finding
 from napari_unet.core.training_events import (
     Planned,
     Report,
@@ -22,19 +21,20 @@ from napari_unet.core.training_events import (
 )
 from napari_unet.core.tuning import tune_separation
 from napari_unet.errors import CheckpointError, ImageFileError, SettingsError
-from napari_unet.io.pairing import find_pairs
+from napari_unet.io.pairing import Pairing, find_pairs
 from napari_unet.io.training_data import TrainingImage, from_arrays, load_pairs
 from napari_unet.nn.checkpoint import Model, load_model, save_model
 from napari_unet.nn.device import choose_device
 from napari_unet.nn.interrupt import run_to_end
 from napari_unet.nn.optimisation import choose_precision
+from napari_unet.nn.preparation import Preparation, prepare
 from napari_unet.nn.training_loop import Files, Loop, Request
-from napari_unet.nn.training_plan import Start, fit_channels, plan_training
 from napari_unet.nn.training_setup import make_samples, make_state
 from napari_unet.nn.training_state import fingerprint, state_path
 from napari_unet.training_settings import Training
 
 Job = Generator[TrainingEvent, Request, Report]
+Data = str | Path | Pairing | Sequence[TrainingImage] | Sequence[tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Options:
 
 
 def train(
-    data: str | Path | Sequence[TrainingImage] | Sequence[tuple[Any, Any]],
+    data: Data,
     training: Training | None = None,
     *,
     out: str | Path,
@@ -78,7 +78,8 @@ def train(
     Parameters
     ----------
     data
-        Pairs of (image, labels) arrays, a folder, or what `load_pairs` returned.
+        Pairs of (image, labels) arrays, a folder or a CSV of pairs (see `find_pairs`),
+        or what `find_pairs` or `load_pairs` returned.
         Labels: 0 background, -1 not annotated, others one object each (or classes, for
         the semantic target).
     training
@@ -99,15 +100,11 @@ def train(
         If data, settings and model do not fit, `out` must not be replaced, or training
         diverges; the message says what to do.
     """
-    return run_to_end(iter_train(as_images(data), out, training=training, **options))
+    return run_to_end(iter_train(data, out, training=training, **options))
 
 
 def iter_train(
-    images: Sequence[TrainingImage],
-    out: str | Path,
-    *,
-    training: Training | None = None,
-    **options: Any,
+    data: Data, out: str | Path, *, training: Training | None = None, **options: Any
 ) -> Job:
     """Train as `train` does, yielding events.
 
@@ -120,16 +117,51 @@ def iter_train(
     TrainingEvent
         See `napari_unet.core.training_events`.
     """
+    check_out(out, **options)
     job = _Job(Path(out), training or Training(), _options(options))
-    return job.run(images)
+    return job.run(as_images(data))
 
 
-def as_images(
-    data: str | Path | Sequence[TrainingImage] | Sequence[tuple[Any, Any]],
-) -> list[TrainingImage]:
-    """Return training images from a folder or from pairs of arrays."""
+def check_out(out: str | Path, **options: Any) -> None:
+    """Raise `UNetError` if a model must not be trained to `out`.
+
+    Parameters
+    ----------
+    out
+        The checkpoint.
+    **options
+        Fields of `Options`; `resume` and `overwrite` decide.
+    """
+    out, given = Path(out), _options(options)
+    if out.suffix != ".safetensors":
+        raise CheckpointError(
+            f"{out.name} is no name for a checkpoint.", "End it with .safetensors."
+        )
+    if not out.parent.is_dir():
+        raise ImageFileError(
+            f"The folder {out.parent} does not exist.", "Create it first."
+        )
+    begun = state_path(out).exists()
+    if given.overwrite or (given.resume and begun):
+        return
+    if out.exists():
+        finished = ", and its training is finished" if given.resume else ""
+        raise ImageFileError(
+            f"{out} exists already{finished}.", "Choose another name, or overwrite it."
+        )
+    if begun:
+        raise ImageFileError(
+            f"A training of {out.name} was interrupted.",
+            "Resume it, overwrite it, or choose another name.",
+        )
+
+
+def as_images(data: Data) -> list[TrainingImage]:
+    """Return training images from files or from pairs of arrays."""
     if isinstance(data, (str, Path)):
-        return load_pairs(find_pairs(data))
+        data = find_pairs(data)
+    if isinstance(data, Pairing):
+        return load_pairs(data)
     ready = [image for image in data if isinstance(image, TrainingImage)]
     if ready and len(ready) == len(data):
         return ready
@@ -156,100 +188,45 @@ class _Job:
     options: Options
 
     def run(self, images: Sequence[TrainingImage]) -> Job:
-        self._check_out()
-        model = self._model()
-        images, note = fit_channels(images, model)
-        start = plan_training(images, self.training, model, name=self.out.stem)
-        notes = [text for text in (note, *start.notes) if text]
-        split = self._split(images, start)
-        notes += [text for text in (split.note, split.warning) if text]
-        findings = self._examine(images, start, split)
-        yield from map(Note, notes)
-        yield from findings
-        self._refuse_errors(findings)
-        loop = self._loop(images, start, split)
+        prepared = prepare(images, self.training, self._model(), name=self.out.stem)
+        yield from map(Note, prepared.notes)
+        yield from prepared.findings
+        self._refuse_errors(prepared.findings)
+        loop = self._loop(prepared)
         yield self._planned(loop)
         try:
             yield from loop.run()
         except GeneratorExit:
             loop.leave()
             raise
-        return self._finish(loop, notes, findings)
+        return self._finish(loop, prepared)
 
     # -- before ---------------------------------------------------------------------
-
-    def _check_out(self) -> None:
-        out, options = self.out, self.options
-        if out.suffix != ".safetensors":
-            raise CheckpointError(
-                f"{out.name} is no name for a checkpoint.", "End it with .safetensors."
-            )
-        if not out.parent.is_dir():
-            raise ImageFileError(
-                f"The folder {out.parent} does not exist.", "Create it first."
-            )
-        begun = state_path(out).exists()
-        if options.overwrite or (options.resume and begun):
-            return
-        if out.exists():
-            raise ImageFileError(
-                f"{out} exists already"
-                + (", and its training is finished." if options.resume else "."),
-                "Choose another name, or overwrite it.",
-            )
-        if begun:
-            raise ImageFileError(
-                f"A training of {out.name} was interrupted.",
-                "Resume it, overwrite it, or choose another name.",
-            )
 
     def _model(self) -> Model | None:
         model = self.options.model
         return model if isinstance(model, Model) or model is None else load_model(model)
-
-    def _split(self, images: Sequence[TrainingImage], start: Start) -> Split:
-        halo = max(max(axis.halo) for axis in start.model.geometry)
-        return split_validation(
-            [(image.image, image.labels) for image in images],
-            fraction=self.training.validation,
-            random_seed=self.training.random_seed,
-            groups=[image.group for image in images],
-            gap=halo,
-            semantic=start.objective.task == "semantic",
-        )
-
-    def _examine(
-        self, images: Sequence[TrainingImage], start: Start, split: Split
-    ) -> list[Finding]:
-        return examine_data(
-            [(image.image, image.labels, image.name) for image in images],
-            patch=start.patch,
-            split=split,
-            semantic=start.objective.task == "semantic",
-        )
 
     def _refuse_errors(self, findings: Sequence[Finding]) -> None:
         errors = [finding for finding in findings if finding.severity == "error"]
         if errors and not self.options.force:
             raise TrainingError(errors[0].found, errors[0].remedy)
 
-    def _loop(
-        self, images: Sequence[TrainingImage], start: Start, split: Split
-    ) -> Loop:
+    def _loop(self, prepared: Preparation) -> Loop:
+        start, images = prepared.start, prepared.images
         device = choose_device(self.options.device)
         precision = choose_precision(start.training.precision, device)
         state, file = make_state(start, device, precision), state_path(self.out)
         digest = fingerprint(start.training, images, start.model.network)
         if self.options.resume and file.exists():
             state.restore(file, digest)
-            if not self.out.exists():
-                state.progress.best = []
         elif self.options.overwrite:
             file.unlink(missing_ok=True)
-        patches, validator = make_samples(images, start, split, device)
-        return Loop(
-            start, state, patches, validator, precision, Files(self.out, file, digest)
-        )
+        patches, validator = make_samples(images, start, prepared.split, device)
+        files = Files(self.out, file, digest)
+        loop = Loop(start, state, patches, validator, precision, files)
+        loop.write_best()
+        return loop
 
     def _planned(self, loop: Loop) -> Planned:
         network = loop.state.network
@@ -266,9 +243,7 @@ class _Job:
 
     # -- after ----------------------------------------------------------------------
 
-    def _finish(
-        self, loop: Loop, notes: list[str], findings: Sequence[Finding]
-    ) -> Report:
+    def _finish(self, loop: Loop, prepared: Preparation) -> Report:
         """Tune the best model's separation, score it, and write both into its file."""
         best = load_model(self.out)
         validator, recipe = loop.validator, best.recipe
@@ -283,7 +258,7 @@ class _Job:
         summary = {
             **recipe.training,
             "steps": progress.step,
-            "stopped": loop.why_over(),
+            "stopped": loop.budget.why_over(),
         }
         recipe = recipe.replace(training=summary, scores={"validation": scores})
         save_model(self.out, best.network, recipe)
@@ -293,8 +268,8 @@ class _Job:
             recipe=recipe,
             steps=progress.step,
             seconds=progress.seconds,
-            stopped=loop.why_over(),
+            stopped=loop.budget.why_over(),
             history=tuple(progress.history),
-            findings=tuple(str(finding) for finding in findings),
-            notes=tuple(notes),
+            findings=tuple(str(finding) for finding in prepared.findings),
+            notes=prepared.notes,
         )

@@ -7,15 +7,16 @@ same weights as one that was not, if its budget is in steps.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_unet.core.training_doctor import Finding, History, watch
 from napari_unet.core.training_events import (
@@ -26,17 +27,12 @@ from napari_unet.core.training_events import (
 )
 from napari_unet.errors import DeviceError
 from napari_unet.nn.batches import Patches, iter_batches
+from napari_unet.nn.budget import ASKED, Budget
 from napari_unet.nn.checkpoint import save_model
 from napari_unet.nn.device import is_out_of_memory, release_memory
 from napari_unet.nn.losses import Batch
-from napari_unet.nn.optimisation import (
-    autocast,
-    kernels,
-    peak_rate,
-    rate_factor,
-    seeded,
-    update_average,
-)
+from napari_unet.nn.optimisation import kernels, peak_rate, rate_factor, seeded
+from napari_unet.nn.step import take_step
 from napari_unet.nn.training_plan import Start
 from napari_unet.nn.training_state import Progress, TrainingState
 from napari_unet.nn.validation import Judgement, Validator
@@ -48,13 +44,8 @@ Events = Generator[TrainingEvent, Request, None]
 
 SAVE_EVERY = 60.0
 """Seconds after which the state is saved again."""
-VALIDATION_SHARE = 0.2
-"""Most of a time budget that validations take, but for the last one."""
 SPREAD = 1_000_003
 """A prime: dropout of one seed's steps is not that of the next seed's."""
-USED_UP = "The budget was used up."
-ASKED = "It was stopped on request."
-NO_PROGRESS = "The score did not rise any more."
 
 
 @dataclass(frozen=True)
@@ -100,9 +91,10 @@ class Loop:
     validator: Validator
     precision: str
     files: Files
-    validation_seconds: float = 0.0
-    validated_at: float = 0.0
     saved_at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.start.training, self.state.progress)
 
     @property
     def progress(self) -> Progress:
@@ -120,11 +112,11 @@ class Loop:
         batches = iter_batches(self.patches, size, self.device, first=progress.step)
         try:
             while True:
-                if self.is_validation_due():
+                if self.budget.is_validation_due():
                     yield from self._tell(self.validate())
                     for finding in self.watch():
                         yield from self._tell(finding)
-                if self.why_over():
+                if self.budget.why_over():
                     return
                 yield from self._tell(self.timed_step(batches))
                 if time.monotonic() - self.saved_at > SAVE_EVERY:
@@ -136,105 +128,48 @@ class Loop:
         if (yield event) == "stop":
             self.progress.stopped = ASKED
 
-    # -- when ---------------------------------------------------------------------
-
-    def fraction(self, steps_ahead: float = 0.0) -> float:
-        """Return the part of the budget that is used."""
-        training, progress = self.start.training, self.progress
-        if training.steps is not None:
-            return (progress.step + steps_ahead) / training.steps
-        return min(1.0, progress.seconds / (60 * (training.minutes or math.inf)))
-
-    def why_over(self) -> str:
-        """Return why training is over, or nothing."""
-        patience, progress = self.start.training.patience, self.progress
-        if self.fraction() >= 1:
-            return USED_UP
-        if patience and progress.since_best > patience:
-            return NO_PROGRESS
-        return progress.stopped
-
-    def is_validation_due(self) -> bool:
-        """Return whether to validate now; the last time when training is over."""
-        progress = self.progress
-        if self.why_over():
-            return progress.validated != progress.step
-        return self._n_due() > progress.due and not self._too_soon()
-
-    def _n_due(self) -> int:
-        every = self.start.training.validate_every
-        return math.floor(self.fraction() / every + 1e-9)
-
-    def _too_soon(self) -> bool:
-        """Return whether validations would take too much of a budget of time."""
-        if self.start.training.steps is not None:
-            return False
-        rest = self.validation_seconds * (1 / VALIDATION_SHARE - 1)
-        return self.progress.seconds - self.validated_at < rest
-
     # -- one step -----------------------------------------------------------------
 
-    def timed_step(self, batches: Generator[Batch, None, None]) -> StepDone:
+    def timed_step(self, batches: Iterator[Batch]) -> StepDone:
         """Do one step; the wait for its patches counts as well."""
         progress, training = self.progress, self.start.training
         began = time.perf_counter()
-        factor = rate_factor(self.fraction(steps_ahead=0.5), training.warmup)
+        factor = rate_factor(self.budget.fraction(steps_ahead=0.5), training.warmup)
         rate = factor * peak_rate(training, fine_tuning=self.start.fine_tuning)
         losses = self.step(next(batches), rate)
         progress.losses.append(losses["total"])
         progress.step += 1
         progress.seconds += time.perf_counter() - began
-        return StepDone(progress.step, self.fraction(), losses, rate, progress.seconds)
+        return StepDone(
+            progress.step, self.budget.fraction(), losses, rate, progress.seconds
+        )
 
     def step(self, batch: Batch, rate: float) -> dict[str, float]:
         """Learn from one batch; return the losses by name."""
-        training, state = self.start.training, self.state
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
-        seed = (training.random_seed * SPREAD + self.progress.step) % 2**63
+        training, number = self.start.training, self.progress.step
+        seed = (training.random_seed * SPREAD + number) % 2**63
         repeatable = training.steps is not None
         try:
             with seeded(seed, self.device), kernels(repeatable=repeatable):
-                parts = self._learn(batch)
+                losses = take_step(
+                    self.state,
+                    batch,
+                    self.start.objective,
+                    training,
+                    precision=self.precision,
+                    rate=rate,
+                )
         except RuntimeError as error:
             raise _explained(error, self.device) from error
-        decay, step = training.ema, self.progress.step + 1
-        update_average(state.average, state.network, decay=decay, step=step)
-        values = torch.stack(list(parts.values())).tolist()
-        return dict(zip(parts, values, strict=True))
-
-    def _learn(self, batch: Batch) -> dict[str, Tensor]:
-        network, optimizer, scaler = self._learners()
-        with autocast(self.device, self.precision):
-            logits = network.train()(batch.image)
-        losses = self.start.objective(logits, batch)
-        self._check(losses["total"])
-        optimizer.zero_grad(set_to_none=True)
-        scaler.scale(losses["total"]).backward()  # type: ignore[no-untyped-call]
-        scaler.unscale_(optimizer)
-        norm = nn.utils.clip_grad_norm_(
-            network.parameters(), self.start.training.clip_gradient
-        )
-        if not scaler.is_enabled():  # which skips such steps by itself
-            self._check(norm)
-        scaler.step(optimizer)
-        scaler.update()
-        return {name: loss.detach() for name, loss in losses.items()}
-
-    def _learners(
-        self,
-    ) -> tuple[nn.Module, torch.optim.Optimizer, torch.amp.GradScaler]:
-        return self.state.network, self.state.optimizer, self.state.scaler
-
-    def _check(self, value: Tensor) -> None:
-        if not value.isfinite():
-            kept = "The best model so far is kept." if self.progress.best else ""
+        if losses is None:
+            kept = " The best model so far is kept." if self.state.best else ""
             raise TrainingError(
-                f"Training diverged at step {self.progress.step + 1}: the loss is no "
-                f"longer a number. {kept}".strip(),
+                f"Training diverged at step {number + 1}: the loss is no longer a "
+                f"number.{kept}",
                 "Lower the learning rate or choose float32, and look for absurd values "
                 "in the images.",
             )
+        return losses
 
     # -- validation ---------------------------------------------------------------
 
@@ -247,11 +182,11 @@ class Loop:
         loss = self.validator.loss(average, self.precision)
         is_best = self._note(judged, loss)
         if is_best:
-            self.save_best(judged.scores)
-        self.validation_seconds = time.perf_counter() - began
-        progress.seconds += self.validation_seconds
-        self.validated_at = progress.seconds
+            self.state.keep_best()
+        self._spend(time.perf_counter() - began)
         self.save_state()
+        if is_best:
+            self.write_best()
         return Validated(
             step=progress.step,
             loss=loss,
@@ -261,25 +196,33 @@ class Loop:
             example=self.validator.example(probabilities, judged),
         )
 
+    def _spend(self, seconds: float) -> None:
+        """Note how long a validation took."""
+        self.progress.seconds += seconds
+        self.budget.validation_seconds = seconds
+        self.budget.validated_at = self.progress.seconds
+
     def _note(self, judged: Judgement, loss: float) -> bool:
         """Write a row of history; return whether this is the best so far."""
         progress = self.progress
-        score = list(judged.scores.values())[:2]
-        is_best = not progress.best or score > progress.best
         recent = progress.losses[max(0, progress.validated) :]
-        progress.history.append(
-            {
-                "step": progress.step,
-                "seconds": progress.seconds,
-                "training_loss": math.fsum(recent) / max(1, len(recent)),
-                "loss": loss,
-                "foreground": judged.foreground,
-                **judged.scores,
-            }
-        )
+        row = {
+            "step": progress.step,
+            "seconds": progress.seconds,
+            "training_loss": math.fsum(recent) / max(1, len(recent)),
+            "loss": loss,
+            "foreground": judged.foreground,
+            **judged.scores,
+        }
+        progress.history.append(row)
+        # Where nothing is found yet, or all is, the loss decides.
+        first = next(iter(judged.scores.values()))
+        score = [first if math.isfinite(first) else 0.0, -loss]
+        is_best = score > progress.best
         progress.since_best = 0 if is_best else progress.since_best + 1
-        progress.best = score if is_best else progress.best
-        progress.validated, progress.due = progress.step, self._n_due()
+        if is_best:
+            progress.best, progress.best_row = score, row
+        progress.validated, progress.due = progress.step, self.budget.n_due()
         return is_best
 
     def watch(self) -> list[Finding]:
@@ -300,36 +243,51 @@ class Loop:
 
     # -- files --------------------------------------------------------------------
 
-    def save_best(self, scores: dict[str, float]) -> None:
-        """Write the averaged weights as the model."""
-        save_model(self.files.out, self.state.average, self.recipe(scores))
+    def write_best(self) -> None:
+        """Write the best model to its file, if there is one yet."""
+        if self.state.best:
+            row = self.progress.best_row
+            self._write(self.state.best, self.recipe(row))
 
-    def recipe(self, scores: dict[str, float]) -> Recipe:
-        """Return the recipe with scores and what is known about this training."""
-        progress, recipe = self.progress, self.start.model.recipe
-        training: dict[str, Any] = {
-            **recipe.training,
-            "settings": self.start.training.model_dump(mode="json"),
-            "step": progress.step,
-            "seconds": round(progress.seconds, 3),
-            "device": str(self.device),
-            "precision": self.precision,
-        }
-        kept = {"validation": scores} if scores else {}
-        return recipe.replace(training=training, scores=kept)
+    def leave(self) -> None:
+        """Leave a model and a state behind, between two steps."""
+        if not self.progress.step:
+            return
+        self.save_state()
+        if not self.state.best:
+            now = {"step": self.progress.step, "seconds": self.progress.seconds}
+            self._write(self.state.average.state_dict(), self.recipe(now))
 
     def save_state(self) -> None:
         """Write what `resume` needs."""
         self.state.save(self.files.state, self.files.fingerprint)
         self.saved_at = time.monotonic()
 
-    def leave(self) -> None:
-        """Leave a model and a state behind, between two steps."""
-        if not self.progress.step:
-            return
-        if not self.progress.best:
-            self.save_best({})
-        self.save_state()
+    def recipe(self, row: Mapping[str, float]) -> Recipe:
+        """Return the recipe with scores and what is known about this training.
+
+        Parameters
+        ----------
+        row
+            Of history, for the weights that are saved.
+        """
+        recipe = self.start.model.recipe
+        training: dict[str, Any] = {
+            **recipe.training,
+            "settings": self.start.training.model_dump(mode="json"),
+            "step": int(row["step"]),
+            "seconds": round(row["seconds"], 3),
+            "device": str(self.device),
+            "precision": self.precision,
+        }
+        scores = {name: row[name] for name in row if name not in NO_SCORES}
+        kept = {"validation": scores} if scores else {}
+        return recipe.replace(training=training, scores=kept)
+
+    def _write(self, weights: Mapping[str, Tensor], recipe: Recipe) -> None:
+        network = copy.deepcopy(self.start.model.network)
+        network.load_state_dict(weights)
+        save_model(self.files.out, network, recipe)
 
 
 def _explained(error: RuntimeError, device: torch.device) -> Exception:

@@ -19,7 +19,7 @@ from napari_unet.core.channels import plan_channels
 from napari_unet.core.tiling import Geometry
 from napari_unet.errors import AxesError, SettingsError
 from napari_unet.graph_settings import Graph
-from napari_unet.io.training_data import TrainingImage
+from napari_unet.io.training_data import TrainingImage, as_planes
 from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.graph import GraphNetwork, with_outputs
 from napari_unet.nn.losses import INSTANCE_CHANNELS, Objective, plan_objective
@@ -144,25 +144,42 @@ def check_images(images: Sequence[TrainingImage]) -> tuple[int, int]:
     return first.labels.ndim, len(first.image)
 
 
-def fit_channels(
+def fit_images(
     images: Sequence[TrainingImage], model: Model | None
-) -> tuple[list[TrainingImage], str]:
-    """Turn colour images to grey for a model of one channel, and say so.
+) -> tuple[list[TrainingImage], list[str]]:
+    """Give images the axes and channels that the model takes, and say what was done.
+
+    For a 2-D model stacks become their annotated planes; for a model of one channel
+    colour becomes grey, as it does for a new one where colour and grey are mixed.
 
     Raises
     ------
     AxesError
         If the channels do not fit the model.
     """
-    if model is None:
-        return list(images), ""
-    n_network, note = model.recipe.architecture.in_channels, ""
-    fitted = []
-    for image in images:
+    fitted, notes = list(images), []
+    if model is not None and model.recipe.architecture.ndim == 2:
+        fitted = [plane for image in images for plane in as_planes(image)]
+        if len(fitted) != len(images):
+            notes.append("The model is 2-D: stacks are taken plane by plane.")
+    n_network = _n_channels(fitted, model)
+    if n_network is None:
+        return fitted, notes
+    said = []
+    for index, image in enumerate(fitted):
         plan = plan_channels(len(image.image), n_network, rgb=image.rgb)
-        note = note or plan.note
-        fitted.append(replace(image, image=plan.apply(image.image)))
-    return fitted, note
+        said += [plan.note] if plan.note else []
+        fitted[index] = replace(image, image=plan.apply(image.image))
+    return fitted, [*notes, *dict.fromkeys(said)]
+
+
+def _n_channels(images: Sequence[TrainingImage], model: Model | None) -> int | None:
+    """Return how many channels the network takes; None: those of the images."""
+    if model is not None:
+        return model.recipe.architecture.in_channels
+    is_colour = {len(image.image): image.rgb for image in images}
+    mixed = set(is_colour) == {1, 3} and is_colour[3]
+    return 1 if mixed else None
 
 
 def new_architecture(
@@ -268,7 +285,7 @@ def _check_model(model: Model, ndim: int) -> None:
     if arch.ndim != ndim:
         raise AxesError(
             f"The model is {arch.ndim}-D, but the images are {ndim}-D.",
-            "Start from a model of the same dimensions, or from none.",
+            "Start from a model of the same dimensions, or train a new one.",
         )
 
 

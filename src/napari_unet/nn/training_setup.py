@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import torch
 
-from napari_unet.core.augment import none
 from napari_unet.core.split import Split
 from napari_unet.io.training_data import TrainingImage
 from napari_unet.nn.batches import Patches, collate
@@ -23,6 +22,7 @@ from napari_unet.nn.samples import (
 from napari_unet.nn.training_plan import Start
 from napari_unet.nn.training_state import TrainingState
 from napari_unet.nn.validation import Validator
+from napari_unet.training_settings import Augmentation
 
 # Batches without augmentation on which the validation loss is measured.
 VALIDATION_BATCHES = 2
@@ -33,7 +33,7 @@ def make_state(start: Start, device: torch.device, precision: str) -> TrainingSt
     ndim = start.model.recipe.architecture.ndim
     layout = torch.channels_last if ndim == 2 else torch.channels_last_3d
     network = copy.deepcopy(start.model.network).to(device)
-    network = network.to(memory_format=layout)  # type: ignore[call-overload]
+    network = network.to(memory_format=layout).train()  # type: ignore[call-overload]
     return TrainingState(
         network=network,
         average=copy.deepcopy(network).requires_grad_(False).eval(),
@@ -59,12 +59,14 @@ def make_samples(
         foreground=training.foreground,
         random_seed=training.random_seed,
     )
+    for index in range(training.batch):
+        patches(index)  # compiles what is not yet: no budget of time pays for that
     samples = prepare_samples(kept, objective, by_class)
     plain = Patches.build(
         samples,
         [relative_spacing(image) for image in kept],
         start.patch,
-        augmentation=none(),
+        augmentation=Augmentation.none(),
         foreground=training.foreground,
         random_seed=training.random_seed,
     )

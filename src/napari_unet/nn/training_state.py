@@ -10,14 +10,14 @@ import hashlib
 import pickle
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from napari_unet.core.training_events import TrainingError
 from napari_unet.io.atomic import replacing
@@ -45,7 +45,9 @@ class Progress:
     validated
         Step of the last validation.
     best
-        Score of the saved model, first what counts most; empty: none is saved.
+        Score of the best model, first what counts most; empty: there is none yet.
+    best_row
+        Its row of history.
     since_best
         Validations since then.
     losses
@@ -63,6 +65,7 @@ class Progress:
     due: int = 0
     validated: int = -1
     best: list[float] = field(default_factory=list)
+    best_row: dict[str, float] = field(default_factory=dict)
     since_best: int = 0
     losses: list[float] = field(default_factory=list)
     history: list[dict[str, float]] = field(default_factory=list)
@@ -72,7 +75,11 @@ class Progress:
 
 @dataclass
 class TrainingState:
-    """Network, averaged network, optimiser and progress.
+    """Network, averaged network, optimiser, best model and progress.
+
+    The best model is in here although it has a file of its own: one file, replaced in
+    one step, cannot contradict itself, whenever training is killed. The model's file
+    follows from it.
 
     Parameters
     ----------
@@ -82,6 +89,8 @@ class TrainingState:
         Theirs.
     progress
         Plain numbers.
+    best
+        Weights of the best model, on the CPU; empty: there is none yet.
     """
 
     network: nn.Module
@@ -89,6 +98,13 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     progress: Progress = field(default_factory=Progress)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    def keep_best(self) -> None:
+        """Remember the averaged weights as the best."""
+        tensors = self.average.state_dict().items()
+        # A tensor that is on the CPU already would be shared.
+        self.best = {name: t.detach().cpu().clone() for name, t in tensors}
 
     def save(self, path: Path, fingerprint: str) -> None:
         """Write the state; the file appears complete or not at all."""
@@ -98,6 +114,7 @@ class TrainingState:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "best": self.best,
             "progress": vars(self.progress),
         }
         with replacing(path) as temporary:
@@ -123,9 +140,9 @@ class TrainingState:
         self.average.load_state_dict(parts["average"])
         self.optimizer.load_state_dict(parts["optimizer"])
         self.scaler.load_state_dict(parts["scaler"])
-        known = {f.name for f in fields(Progress)}
-        values = {k: v for k, v in parts["progress"].items() if k in known}
-        self.progress = Progress(**values)
+        self.best = parts["best"]
+        # Who goes on has changed their mind about a stop.
+        self.progress = Progress(**{**parts["progress"], "stopped": ""})
 
 
 def state_path(out: Path) -> Path:

@@ -38,7 +38,7 @@ class Judgement:
     Parameters
     ----------
     scores
-        By name; the first two choose the best model, in this order.
+        By name; the first chooses the best model.
     labels
         Of each image.
     foreground
@@ -131,7 +131,7 @@ class Validator:
             scores = self._semantic_scores(labels, truth)
         else:
             found = evaluate(labels, truth, ignore=NOT_ANNOTATED).summary()
-            first = ("ap@0.5", "mean_ap_50_90")
+            first = ("mean_ap_50_90", "ap@0.5")
             scores = {name: float(found[name]) for name in (*first, *found)}
         return Judgement(scores, labels, _foreground(labels, truth))
 
