@@ -88,12 +88,13 @@ def show_plan(prepared: Preparation) -> None:
     start, split = prepared.start, prepared.split
     arch = start.model.recipe.architecture
     diameter = start.model.recipe.diameter
+    n_parameters = sum(p.numel() for p in start.model.network.parameters())
     lines = {
         "trained on": f"{len(split.train)} image(s) or parts of them",
         "validated on": f"{len(split.validation)}",
         "channels in": f"{arch.in_channels}",
         "channels out": ", ".join(start.objective.channels),
-        "network": f"{arch.ndim}-D, depth {arch.depth}, base {arch.base_channels}",
+        "network": f"{arch.ndim}-D, {n_parameters:,} parameters",
         "patch": " x ".join(map(str, start.patch)),
         "median diameter": "unknown" if diameter is None else f"{diameter:.1f} px",
     }
