@@ -56,7 +56,7 @@ def read_safetensors(data: bytes, name: str) -> tuple[dict[str, Tensor], str | N
         length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length])
     except (safetensors.SafetensorError, *DAMAGED) as error:
-        problem = f"{name} is damaged or no safetensors file ({_first_line(error)})."
+        problem = f"{name} is damaged or no safetensors file ({first_line(error)})."
         raise CheckpointError(problem, COPY_AGAIN) from None
     return state, (header.get("__metadata__") or {}).get(METADATA_KEY)
 
@@ -94,7 +94,7 @@ def _explained(error: BaseException, name: str) -> CheckpointError:
         return CheckpointError(problem, SAVE_ALONE)
     if isinstance(error, pickle.UnpicklingError):
         text = text.rpartition("WeightsUnpickler error: ")[2]
-    problem = f"{name} is damaged or no PyTorch file ({_first_line(error, text)})."
+    problem = f"{name} is damaged or no PyTorch file ({first_line(error, text)})."
     return CheckpointError(problem, COPY_AGAIN)
 
 
@@ -105,7 +105,8 @@ def _is_state(found: object) -> bool:
     return names and all(isinstance(value, Tensor) for value in found.values())
 
 
-def _first_line(error: BaseException, text: str = "") -> str:
+def first_line(error: BaseException, text: str = "") -> str:
+    """Return the first line of what an error says, or its name."""
     text = (text or str(error)).strip() or type(error).__name__
     return shortened(text.splitlines()[0])
 

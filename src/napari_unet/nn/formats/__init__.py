@@ -1,1 +1,1 @@
-"""Formats: networks from elsewhere, read off their tensors and run by our own code."""
+"""Formats: from a foreign file to tensors, from tensors to a network of our own code."""
