@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from napari_unet.io.pairing import find_pairs
     from napari_unet.io.training_data import TrainingImage, load_pairs
     from napari_unet.nn.checkpoint import Model, load_model, save_model
+    from napari_unet.nn.formats.bioimageio_export import export_model
     from napari_unet.nn.training import iter_train, train
     from napari_unet.nn.unet import UNet
     from napari_unet.pipeline import Segmentation, iter_segment, segment, separate
     from napari_unet.settings import (
         Architecture,
+        Credits,
         Normalization,
         Prediction,
         Recipe,
@@ -33,6 +35,7 @@ _HOME = {
     "Architecture": "settings",
     "Augmentation": "training_settings",
     "Loss": "training_settings",
+    "Credits": "settings",
     "Model": "nn.checkpoint",
     "Normalization": "settings",
     "Prediction": "settings",
@@ -46,6 +49,7 @@ _HOME = {
     "UNetError": "errors",
     "border_weights": "core.border_weights",
     "evaluate": "core.metrics",
+    "export_model": "nn.formats.bioimageio_export",
     "find_pairs": "io.pairing",
     "iter_segment": "pipeline",
     "iter_train": "nn.training",
@@ -60,6 +64,7 @@ _HOME = {
 __all__ = [
     "Architecture",
     "Augmentation",
+    "Credits",
     "Loss",
     "Model",
     "Normalization",
@@ -74,6 +79,7 @@ __all__ = [
     "UNetError",
     "border_weights",
     "evaluate",
+    "export_model",
     "find_pairs",
     "iter_segment",
     "iter_train",

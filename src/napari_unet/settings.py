@@ -159,6 +159,20 @@ class Architecture(Settings):
     )
 
 
+class Credits(Settings):
+    """Who made a model, and on what terms it may be used."""
+
+    authors: tuple[str, ...] = Field(
+        (), description="Names of the authors, with commas between them."
+    )
+    licence: str = Field(
+        "", description="SPDX identifier of the licence, such as CC-BY-4.0."
+    )
+    cite: tuple[Annotated[str, Field(pattern=r"^10\.\S+/\S+$")], ...] = Field(
+        (), description="DOIs to cite, with commas between them."
+    )
+
+
 class Recipe(Settings):
     """All that must travel with the weights for the same answer elsewhere."""
 
@@ -186,5 +200,7 @@ class Recipe(Settings):
     separation: Separation = Separation()
     training: dict[str, Any] = Field({})
     scores: dict[str, Any] = Field({})
+    authors: tuple[str, ...] = ()
     licence: str = ""
+    cite: tuple[str, ...] = ()
     versions: dict[str, str] = Field({})

@@ -10,7 +10,13 @@ import typer
 from napari_unet.cli.options import numbers, settings_flags, split
 from napari_unet.cli.train_command import train
 from napari_unet.errors import SettingsError
-from napari_unet.settings import Normalization, Prediction, Separation, Tiling
+from napari_unet.settings import (
+    Credits,
+    Normalization,
+    Prediction,
+    Separation,
+    Tiling,
+)
 
 app = typer.Typer(
     name="napari-unet",
@@ -251,6 +257,23 @@ def demo(
         )
     options = Options(axes=axes, device=device, separation=separation)
     run_demo(out, model, options, image=image, volume=volume, show=show)
+
+
+@app.command()
+@settings_flags
+def export(
+    model: Annotated[str, typer.Argument(help="Bundled name or checkpoint file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Package, a .zip file.")],
+    credits: Credits,  # noqa: A002  (the flags' panel)
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a bioimage.io package, once it has passed bioimageio.core's own test.
+
+    Credits that are not given are the model's.
+    """
+    from napari_unet.cli.export import export_package
+
+    export_package(model, out, credits, overwrite=overwrite)
 
 
 @app.command()
