@@ -80,7 +80,9 @@ FULL[Recipe] = Recipe(
     separation=FULL[Separation],
     training={"steps": 10, "random_seed": None},
     scores={"AP": [0.5, 0.25]},
+    authors=("Ada Lovelace",),
     licence="CC0-1.0",
+    cite=("10.1007/978-3-319-24574-4_28",),
     versions={"torch": "2"},
 )
 MINIMAL = {

@@ -56,7 +56,8 @@ class GraphNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits for `x`; raise `AxesError` for a size it cannot take."""
-        if not torch.jit.is_tracing():  # sizes are no numbers then
+        # A trace's sizes are no numbers.
+        if not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             self._check(x)
         steps = self.architecture.steps
         last_use = {v: n for n, step in enumerate(steps) for v in step.inputs}

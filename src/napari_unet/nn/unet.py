@@ -76,7 +76,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits for `x`; raise `AxesError` for a size it cannot take."""
-        if not torch.jit.is_tracing():  # sizes are no numbers then
+        # A trace's sizes are no numbers.
+        if not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             self._check(x)
         skips = []
         for stage, pool in zip(self.encoder[:-1], self.pools, strict=True):

@@ -1,1 +1,1 @@
-"""Formats: from a foreign file to tensors, from tensors to a network of our own code."""
+"""Formats: a foreign file to tensors, and tensors to a network of our own code."""

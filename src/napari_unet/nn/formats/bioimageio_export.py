@@ -19,6 +19,7 @@ from napari_unet.settings import Credits, Recipe
 
 CREDITS = Credits()
 DESCRIPTION = "rdf.yaml"
+LINE_WIDTH = 88
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ def export_model(
     credits: Credits = CREDITS,  # noqa: A002  (the word of the format)
     overwrite: bool = False,
 ) -> Export:
-    """Write a model as a bioimage.io package, once it has passed bioimageio.core's test.
+    """Write a model as a bioimage.io package, once that has passed its own test.
 
-    The test runs in a fresh process that cannot import this package. It repeats the
+    bioimageio.core tests it in a fresh process that cannot import ours. It repeats the
     prediction with every kind of weights, and runs other sizes and batches.
 
     Parameters
@@ -76,7 +77,7 @@ def export_model(
     with tempfile.TemporaryDirectory(prefix="napari-unet-export-") as name:
         content, package = Path(name, "content"), Path(name, "package.zip")
         content.mkdir()
-        _zip(write_package(named, content), content, package)
+        write_zip(write_package(named, content), content, package)
         checked = check_package(package, Path(name))
         if not checked.passed:
             failed = [line for line in checked.tests if line.startswith("failed")]
@@ -111,13 +112,13 @@ def _with_credits(recipe: Recipe, given: Credits) -> Recipe:
     return recipe.replace(**changes) if changes else recipe
 
 
-def _zip(description: dict[str, Any], content: Path, package: Path) -> None:
+def write_zip(description: dict[str, Any], content: Path, package: Path) -> None:
     """Write the description and all files into a zip."""
     from ruyaml import YAML
 
-    yaml = YAML()
+    yaml: Any = YAML()
     yaml.default_flow_style = False
-    yaml.width = 88
+    yaml.width = LINE_WIDTH
     with (content / DESCRIPTION).open("w", encoding="utf-8") as file:
         yaml.dump(description, file)
     with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:

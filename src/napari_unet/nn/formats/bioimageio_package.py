@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_unet.errors import CheckpointError
+from napari_unet.graph_settings import Graph
 from napari_unet.io.overlay import write_picture
 from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.formats.bioimageio_axes import (
@@ -32,8 +33,9 @@ from napari_unet.nn.formats.bioimageio_steps import (
     postprocessing_steps,
     preprocessing_steps,
 )
+from napari_unet.nn.graph import GraphNetwork
 from napari_unet.nn.unet import UNet
-from napari_unet.settings import Architecture, Recipe
+from napari_unet.settings import Architecture, Recipe, Settings
 
 CONFIG_KEY = "napari_unet"
 FACTORY = "make_network"
@@ -125,7 +127,8 @@ def _format_version() -> str:
 
 def _credits(recipe: Recipe) -> Description:
     texts = {U_NET_PAPER: "Ronneberger, Fischer, Brox: U-Net (2015)"}
-    cited = dict.fromkeys([*recipe.cite, U_NET_PAPER])
+    ours = isinstance(recipe.architecture, Architecture)
+    cited = dict.fromkeys([*recipe.cite, *([U_NET_PAPER] if ours else [])])
     found: Description = {
         "authors": [{"name": name} for name in recipe.authors],
         "cite": [{"text": texts.get(doi, doi), "doi": doi} for doi in cited],
@@ -189,13 +192,15 @@ def network_source(network: nn.Module) -> tuple[str, Description]:
     CheckpointError
         If the network is not one of this package's own classes.
     """
-    if type(network) is not UNet:
+    kinds: dict[type, type[Settings]] = {UNet: Architecture, GraphNetwork: Graph}
+    settings = kinds.get(type(network))
+    if settings is None or not isinstance(network, (UNet, GraphNetwork)):
         raise CheckpointError(
             f"A network of type {type(network).__name__} cannot be exported.",
             "Export a model that was trained here, or opened from its weights alone.",
         )
     kwargs = network.architecture.model_dump(mode="json")
-    return self_contained_source(UNet, Architecture, FACTORY), kwargs
+    return self_contained_source(type(network), settings, FACTORY), kwargs
 
 
 def traced(network: nn.Module, x: Tensor) -> torch.jit.ScriptModule:
@@ -204,5 +209,6 @@ def traced(network: nn.Module, x: Tensor) -> torch.jit.ScriptModule:
         # The size check compares numbers, which a trace turns into constants; that the
         # trace takes other sizes is what the package's test shows.
         warnings.simplefilter("ignore")
-        found: torch.jit.ScriptModule = torch.jit.trace(network, x, check_trace=False)
+        trace: Any = torch.jit.trace
+        found: torch.jit.ScriptModule = trace(network, x, check_trace=False)
     return found

@@ -2,25 +2,27 @@
 
 The file is put together from the definitions that the network's class needs, wherever
 in this package they stand, so that it can never be out of step with them. Settings
-become named tuples, our errors become `ValueError`s.
+become plain records, our errors become `ValueError`s.
 """
 
 from __future__ import annotations
 
-import ast
-import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import Any
 
 from napari_unet.errors import CheckpointError, UNetError
+from napari_unet.nn.formats.source_index import (
+    annotation_names,
+    index_module,
+    methods,
+    names,
+    segment,
+)
 from napari_unet.settings import Settings
 
-PACKAGE = "napari_unet"
 HEADER = '''"""{title}
 
 Written by napari-unet-cells from its own source; it needs torch and nothing else.
@@ -30,28 +32,34 @@ SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
 '''
-SETTINGS = '''class {name}(NamedTuple):
-    """{doc}"""
+RECORD = '''class Record:
+    """Plain named values; lists become tuples, and what has an `op` a record."""
 
-{fields}
+    kinds = {}
 
-    @classmethod
-    def of(cls, arguments):
-        """Return settings in which lists have become tuples."""
-        return cls(**{{name: _frozen(value) for name, value in arguments.items()}})
+    def __init_subclass__(cls):
+        Record.kinds[vars(cls).get("op", cls.__name__)] = cls
+
+    def __init__(self, **values):
+        for name, value in values.items():
+            setattr(self, name, _frozen(value))
 
     def replace(self, **changes):
         """Return a copy with `changes`."""
-        return self._replace(**changes)
+        return type(self)(**{**vars(self), **changes})
 
 
 def _frozen(value):
-    return tuple(map(_frozen, value)) if isinstance(value, (list, tuple)) else value'''
+    if isinstance(value, (list, tuple)):
+        return tuple(_frozen(part) for part in value)
+    return Record.kinds[value["op"]](**value) if isinstance(value, dict) else value'''
 ERROR = '''class {name}(ValueError):
     """{doc}"""'''
 FACTORY = '''def {factory}(**arguments):
     """Return the network for plain numbers, texts and lists."""
-    return {network}({settings}.of(arguments))'''
+    return {network}({settings}(**arguments))'''
+# Methods that only this package uses.
+OURS_ALONE = ("along",)
 
 
 def self_contained_source(network: type, settings: type[Settings], factory: str) -> str:
@@ -62,7 +70,7 @@ def self_contained_source(network: type, settings: type[Settings], factory: str)
     network
         A class of this package that takes one instance of `settings`.
     settings
-        Its arguments; each has a default.
+        Its arguments.
     factory
         Name of the function that takes the settings' fields as keywords.
 
@@ -72,47 +80,77 @@ def self_contained_source(network: type, settings: type[Settings], factory: str)
         If the class needs something that is neither torch nor the standard library.
     """
     bundle = _Bundle()
-    bundle.visit(importlib.import_module(network.__module__), network.__name__)
+    bundle.visit(sys.modules[settings.__module__], settings.__name__)
+    bundle.visit(sys.modules[network.__module__], network.__name__)
     imports = sorted(bundle.imports, key=lambda line: (line.startswith("from"), line))
     made = FACTORY.format(
         factory=factory, network=network.__name__, settings=settings.__name__
     )
-    title = f"{network.__name__}: {_first_line(network)}"
-    head = HEADER.format(title=title) + "\n".join(imports)
-    return "\n\n\n".join([head, *bundle.definitions, made]) + "\n"
+    head = HEADER.format(title=_first_line(network)) + "\n".join(imports)
+    return "\n\n\n".join([head, RECORD, *bundle.definitions, made]) + "\n"
 
 
 @dataclass
 class _Bundle:
     """Definitions in the order in which they must stand, and the imports they need."""
 
-    definitions: list[str] = field(default_factory=list)
-    imports: set[str] = field(default_factory=set)
+    definitions: tuple[str, ...] = ()
+    imports: frozenset[str] = frozenset()
     homes: dict[str, str] = field(default_factory=dict)
 
     def visit(self, module: ModuleType, name: str) -> None:
         """Add what `name` means in `module`, after all that it needs."""
-        index = _index(module)
+        index = index_module(module)
         if name in index.ours:
             home, original = index.ours[name]
             self.visit(importlib.import_module(home), original)
         elif name in index.imports:
             self._add_import(index.imports[name])
         elif name in index.nodes and self._is_new(name, module.__name__):
-            self.definitions.append(self._definition(module, name))
+            definition = self._definition(module, name)
+            self.definitions = (*self.definitions, definition)
 
     def _definition(self, module: ModuleType, name: str) -> str:
         value = getattr(module, name, None)
         if inspect.isclass(value) and issubclass(value, Settings):
-            self._add_import("from typing import NamedTuple")
-            return _settings_stub(value)
+            return self._record(module, value)
         if inspect.isclass(value) and issubclass(value, UNetError):
             return ERROR.format(name=name, doc=_first_line(value))
-        index = _index(module)
+        index = index_module(module)
         node = index.nodes[name]
-        for used in _names(node):
+        for used in names(node, without=OURS_ALONE):
             self.visit(module, used)
-        return _segment(index.lines, node)
+        for hinted in annotation_names(node):
+            self._try(module, hinted)
+        return segment(index.lines, node, without=OURS_ALONE)
+
+    def _try(self, module: ModuleType, name: str) -> None:
+        """Add what only hints mention, if it can be; they are not evaluated."""
+        before = replace(self, homes=dict(self.homes))
+        try:
+            self.visit(module, name)
+        except CheckpointError:
+            self.__dict__.update(before.__dict__)
+
+    def _record(self, module: ModuleType, settings: type[Settings]) -> str:
+        """Return the settings' fields and properties, without their validation."""
+        base = settings.__mro__[1]
+        if base is not Settings:
+            self.visit(module, base.__name__)
+        index = index_module(module)
+        parts = [f'    """{_first_line(settings)}"""']
+        defaults = "\n".join(
+            f"    {name} = {info.get_default(call_default_factory=True)!r}"
+            for name, info in settings.model_fields.items()
+            if not info.is_required()
+        )
+        parts += [defaults] if defaults else []
+        for method in methods(index.nodes[settings.__name__]):
+            for used in names(method):
+                self.visit(module, used)
+            parts.append(segment(index.lines, method))
+        head = "Record" if base is Settings else base.__name__
+        return f"class {settings.__name__}({head}):\n" + "\n\n".join(parts)
 
     def _is_new(self, name: str, module: str) -> bool:
         """Refuse two things of one name: the file has but one level of names."""
@@ -134,87 +172,7 @@ class _Bundle:
                 f"The network needs {root}, which a packaged network must not.",
                 "Only networks made of plain torch layers can be exported.",
             )
-        self.imports.add(line)
-
-
-@dataclass(frozen=True)
-class _Index:
-    """What the names at the top level of a module are."""
-
-    lines: list[str]
-    nodes: dict[str, ast.stmt]
-    ours: dict[str, tuple[str, str]]
-    imports: dict[str, str]
-
-
-@functools.cache
-def _index(module: ModuleType) -> _Index:
-    text = inspect.getsource(module)
-    index = _Index(text.splitlines(), {}, {}, {})
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.ImportFrom):
-            _index_from(node, index)
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                bound = alias.asname or alias.name.partition(".")[0]
-                index.imports[bound] = f"import {ast.unparse(alias)}"
-        else:
-            index.nodes.update((name, node) for name in _bound(node))
-    return index
-
-
-def _index_from(node: ast.ImportFrom, index: _Index) -> None:
-    for alias in node.names:
-        bound = alias.asname or alias.name
-        if str(node.module).partition(".")[0] == PACKAGE:
-            index.ours[bound] = str(node.module), alias.name
-        elif node.module != "__future__":
-            line = f"from {node.module} import {ast.unparse(alias)}"
-            index.imports[bound] = line
-
-
-def _bound(node: ast.stmt) -> Iterator[str]:
-    """Yield the names that a statement at the top level defines."""
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-        yield node.name
-    elif isinstance(node, ast.Assign):
-        yield from (t.id for t in node.targets if isinstance(t, ast.Name))
-    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        yield node.target.id
-
-
-def _names(node: ast.stmt) -> list[str]:
-    """Return the names that occur in a definition, in the order of the source."""
-    found = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
-    found.sort(key=lambda n: (n.lineno, n.col_offset))
-    return list(dict.fromkeys(n.id for n in found))
-
-
-def _segment(lines: list[str], node: ast.stmt) -> str:
-    """Return a definition as it stands, with its decorators."""
-    decorators = getattr(node, "decorator_list", [])
-    first = min([node.lineno, *(d.lineno for d in decorators)])
-    return "\n".join(lines[first - 1 : node.end_lineno])
-
-
-def _settings_stub(settings: type[Settings]) -> str:
-    fields = "\n".join(
-        f"    {name}: {_annotation(default)} = {default!r}"
-        for name, default in _defaults(settings).items()
-    )
-    doc = _first_line(settings).replace("napari_unet.nn.unet.", "")
-    return SETTINGS.format(name=settings.__name__, doc=doc, fields=fields)
-
-
-def _defaults(settings: type[Settings]) -> dict[str, Any]:
-    return {
-        name: field_info.get_default(call_default_factory=True)
-        for name, field_info in settings.model_fields.items()
-    }
-
-
-def _annotation(default: object) -> str:
-    return "object" if default is None else type(default).__name__
+        self.imports |= {line}
 
 
 def _first_line(what: type) -> str:
