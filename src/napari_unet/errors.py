@@ -45,3 +45,11 @@ class SettingsError(UNetError):
 
 class DeviceError(UNetError):
     """A device that is not there, or has run out of memory."""
+
+
+class DeviceFullError(DeviceError):
+    """One tile alone does not fit the device's memory; a smaller one may."""
+
+
+class WorkerError(UNetError):
+    """The worker process could not be started, has ended, or cannot be reached."""

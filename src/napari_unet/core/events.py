@@ -6,7 +6,8 @@ job; what it has written into the arrays of `Started` stays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class Started:
 
 @dataclass(frozen=True)
 class TileDone:
-    """One tile's probabilities are in place."""
+    """One tile's probabilities are in place; the tile is of the sample in work."""
 
     tile: Tile
     n_done: int
@@ -45,10 +46,14 @@ class TileDone:
 
 @dataclass(frozen=True)
 class SampleDone:
-    """The labels of one sample (one frame, or one slice of a stack) are in place."""
+    """The labels of one sample (one frame, or one slice of a stack) are in place.
+
+    `sample` is its position along the axes that are repeated over.
+    """
 
     n_done: int
     n_samples: int
+    sample: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

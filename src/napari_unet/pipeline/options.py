@@ -12,6 +12,7 @@ from napari_unet.errors import SettingsError
 from napari_unet.settings import Normalization, Prediction, Separation, Tiling
 
 PixelSize = float | Sequence[float] | Mapping[str, float]
+RegionLike = Mapping[str, int | tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Options:
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``, ``"xpu"``.
     workers
         Tiles computed at once; 0: chosen for the device.
+    region
+        Part of the image to segment, by axis letter: an index, or (start, stop), such
+        as ``{"T": 3, "Y": (0, 512)}``. Labels and probabilities keep the image's shape
+        and are 0 elsewhere; objects that touch the region are kept whole as far as
+        their tiles reach. None: all.
     """
 
     axes: str | None = None
@@ -53,6 +59,7 @@ class Options:
     normalization: Normalization = field(default_factory=Normalization)
     device: str = "auto"
     workers: int = 0
+    region: RegionLike | None = None
 
 
 def parse_options(given: dict[str, Any]) -> Options:

@@ -1,28 +1,63 @@
-"""Plan: how one image meets one model, decided before a pixel is read."""
+"""Plan: how one image meets one model, decided before a pixel is read.
+
+Needs neither torch nor the network: what it asks of a model are plain numbers, so a
+viewer plans, checks and draws while the network itself lives in another process.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
-import torch
 
 from napari_unet.core.axes import ArrayLike, AxesPlan, guess_axes, plan_axes
 from napari_unet.core.channels import ChannelPlan, plan_channels
 from napari_unet.core.resample import Resampling, plan_resampling, resampled_shape
-from napari_unet.core.tiling import Grid, choose_tile, make_grid, uniform_tile
+from napari_unet.core.tiling import (
+    Geometry,
+    Grid,
+    choose_tile,
+    make_grid,
+    uniform_tile,
+)
 from napari_unet.errors import DeviceError, SettingsError
-from napari_unet.nn.checkpoint import Model, load_model
-from napari_unet.nn.device import choose_device
+from napari_unet.pipeline.linking import check_link
 from napari_unet.pipeline.options import Options, spatial_pixel_size
-from napari_unet.pipeline.separating import check_link
-from napari_unet.settings import Normalization, Separation, Tiling
+from napari_unet.pipeline.region import Region, parse_region
+from napari_unet.settings import Normalization, Recipe, Separation, Tiling
 
 # Beyond this, a pixel size is a mistake in the metadata rather than an image.
 LARGEST_FACTOR = 100.0
+
+
+class ModelFacts(Protocol):
+    """What a plan asks of a model; `nn.checkpoint.Model` has it, and `ModelCard`."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """Channels, normalisation, separation, scores."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the file."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed while loading."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """Divisor, halo and crop per axis."""
+
+    @property
+    def bytes_per_pixel(self) -> float:
+        """Bytes of activations for each pixel read."""
+
+    @property
+    def tile_dependent_layers(self) -> tuple[str, ...]:
+        """Layers whose result depends on the tile."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +69,7 @@ class Plan:
     image
         Level 0 of the image.
     model
-        Network and recipe.
+        Its recipe and geometry.
     options
         As given.
     axes
@@ -45,8 +80,8 @@ class Plan:
         To the model's pixel size; None if the image stays as it is.
     grid
         The tiles of one sample.
-    device
-        Where the network runs.
+    region
+        What of the image is segmented.
     separation, normalization
         The model's, with what was given.
     notes
@@ -54,13 +89,13 @@ class Plan:
     """
 
     image: ArrayLike
-    model: Model
+    model: ModelFacts
     options: Options
     axes: AxesPlan
     channels: ChannelPlan
     resampling: Resampling | None
     grid: Grid
-    device: torch.device
+    region: Region
     separation: Separation
     normalization: Normalization
     notes: tuple[str, ...]
@@ -72,7 +107,7 @@ class Plan:
 
 
 def make_plan(
-    image: ArrayLike | Sequence[ArrayLike], model: Model | str | Path, options: Options
+    image: ArrayLike | Sequence[ArrayLike], model: ModelFacts, options: Options
 ) -> Plan:
     """Plan how `image` is segmented by `model`.
 
@@ -83,26 +118,25 @@ def make_plan(
     """
     several = isinstance(image, (list, tuple))
     level0 = cast("ArrayLike", image[0] if several else image)
-    loaded = model if isinstance(model, Model) else load_model(model)
-    recipe = loaded.recipe
-    axes, channels, guesses = _plan_axes(level0, loaded, options)
-    resampling, scaled = _plan_resampling(axes, loaded, options)
+    recipe = model.recipe
+    axes, channels, guesses = _plan_axes(level0, model, options)
+    resampling, scaled = _plan_resampling(axes, model, options)
     shape = axes.spatial_shape if resampling is None else resampled_shape(resampling)
-    grid = _plan_grid(shape, loaded, options.tiling)
+    grid = _plan_grid(shape, model, options.tiling)
     separation = options.separation.over(recipe.separation)
     check_link(axes, separation)
     return Plan(
         image=level0,
-        model=loaded,
+        model=model,
         options=options,
         axes=axes,
         channels=channels,
         resampling=resampling,
         grid=grid,
-        device=choose_device(options.device),
+        region=parse_region(options.region, axes),
         separation=separation,
         normalization=options.normalization.over(recipe.normalization),
-        notes=(*loaded.notes, *guesses, *scaled, *_tiling_notes(loaded, grid)),
+        notes=(*model.notes, *guesses, *scaled, *_tiling_notes(model, grid)),
     )
 
 
@@ -120,7 +154,7 @@ def smaller_grid(plan: Plan, grid: Grid) -> Grid:
     tile[longest] //= 2
     if tile[longest] < geometry[longest].divisor:
         raise DeviceError(
-            f"The memory of {plan.device} is too small for any tile.",
+            "The device's memory is too small for any tile.",
             "Close other programs that use it, or choose the device cpu.",
         )
     border = plan.options.tiling.border
@@ -128,7 +162,7 @@ def smaller_grid(plan: Plan, grid: Grid) -> Grid:
 
 
 def _plan_axes(
-    image: ArrayLike, model: Model, options: Options
+    image: ArrayLike, model: ModelFacts, options: Options
 ) -> tuple[AxesPlan, ChannelPlan, list[str]]:
     shape, arch = tuple(image.shape), model.recipe.architecture
     notes = []
@@ -154,7 +188,7 @@ def _looks_rgb(image: ArrayLike, axes: str | None) -> bool:
 
 
 def _plan_resampling(
-    axes: AxesPlan, model: Model, options: Options
+    axes: AxesPlan, model: ModelFacts, options: Options
 ) -> tuple[Resampling | None, list[str]]:
     factors = _factors(axes, model, options)
     if factors is None:
@@ -176,7 +210,7 @@ def _plan_resampling(
 
 
 def _factors(
-    axes: AxesPlan, model: Model, options: Options
+    axes: AxesPlan, model: ModelFacts, options: Options
 ) -> tuple[float, ...] | None:
     """Return network pixels per image pixel: scale, else diameter, else pixel size."""
     recipe, ndim = model.recipe, len(axes.spatial)
@@ -202,7 +236,7 @@ def _factors(
     return tuple(image / network for image, network in pairs)
 
 
-def _plan_grid(shape: tuple[int, ...], model: Model, tiling: Tiling) -> Grid:
+def _plan_grid(shape: tuple[int, ...], model: ModelFacts, tiling: Tiling) -> Grid:
     geometry = model.geometry
     if tiling.tile:
         tile = uniform_tile(tiling.tile, len(shape))
@@ -217,7 +251,7 @@ def _plan_grid(shape: tuple[int, ...], model: Model, tiling: Tiling) -> Grid:
     return make_grid(shape, tile, geometry, border=tiling.border)
 
 
-def _tiling_notes(model: Model, grid: Grid) -> list[str]:
+def _tiling_notes(model: ModelFacts, grid: Grid) -> list[str]:
     layers = model.tile_dependent_layers
     if not layers or len(grid.tiles) == 1:
         return []

@@ -34,6 +34,26 @@ class Source:
 
     plan: Plan
     lock: threading.Lock = field(default_factory=threading.Lock)
+    _ranges: dict[int, IntensityRange] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> list[IntensityRange]:
+        """The ranges measured so far."""
+        return list(self._ranges.values())
+
+    def intensity(self, sample: Position) -> IntensityRange:
+        """Return the range of a sample, measured once for all samples of its frame.
+
+        All frames are measured jointly if the normalisation says so. Only when it is
+        asked for: the first frame of a long series need not wait for the last.
+        """
+        joint = self.plan.normalization.joint_frames
+        frame = 0 if joint else sample.get("T", 0)
+        if frame not in self._ranges:
+            every = self.plan.axes.samples()
+            members = [s for s in every if joint or s.get("T", 0) == frame]
+            self._ranges[frame] = self._measure(members)
+        return self._ranges[frame]
 
     def raw(self, sample: Position) -> Reader:
         """Return a reader of the network's channels in the image's own values."""
@@ -45,9 +65,9 @@ class Source:
 
         return read
 
-    def normalised(self, sample: Position, intensity: IntensityRange) -> Reader:
+    def normalised(self, sample: Position) -> Reader:
         """Return a reader of float32 pixels at the model's pixel size."""
-        raw = self.raw(sample)
+        raw, intensity = self.raw(sample), self.intensity(sample)
 
         def read(region: Region) -> npt.NDArray[np.float32]:
             return intensity.apply(raw(region), self.plan.normalization)
@@ -56,19 +76,6 @@ class Source:
         if self.plan.resampling is not None:
             return resampled_reader(read, self.plan.resampling)
         return read
-
-    def measure(self, samples: list[dict[str, int]]) -> list[IntensityRange]:
-        """Return the range of each sample; those of one frame are measured together.
-
-        All frames are measured jointly if the normalisation says so.
-        """
-        if self.plan.normalization.joint_frames:
-            return [self._measure(samples)] * len(samples)
-        frames: dict[int, list[dict[str, int]]] = {}
-        for sample in samples:
-            frames.setdefault(sample.get("T", 0), []).append(sample)
-        measured = {frame: self._measure(members) for frame, members in frames.items()}
-        return [measured[sample.get("T", 0)] for sample in samples]
 
     def _measure(self, samples: list[dict[str, int]]) -> IntensityRange:
         axes = self.plan.axes

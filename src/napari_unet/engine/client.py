@@ -1,0 +1,300 @@
+"""Engine: the way to the workers, from a viewer, a script or a notebook.
+
+A local worker is started when it is first needed, started again after it died, and
+ends with this process however that ends. With an address, the same calls go to another
+machine or a cluster, over TLS with the user's certificate.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from napari_unet.core.axes import ArrayLike
+from napari_unet.core.events import Event
+from napari_unet.engine import worker_tasks
+from napari_unet.engine.worker_process import WorkerProcess
+from napari_unet.engine.worker_tasks import NetworkUse
+from napari_unet.errors import WorkerError
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+    from distributed.security import Security
+
+    from napari_unet.pipeline.model_card import ModelCard
+    from napari_unet.pipeline.options import RegionLike
+    from napari_unet.pipeline.result import Segmentation
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+# How often a waiting call looks whether the local worker is still alive, in seconds.
+PULSE = 0.1
+CONNECT_TIMEOUT = 20.0
+
+# Work that someone looks at goes before tiles.
+URGENT = 10
+
+# Arrays above this go straight to the worker, and not along with the task.
+LARGE = 2**16
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where work runs.
+
+    Parameters
+    ----------
+    address
+        Of a scheduler, such as ``"tls://gpu-server:8786"``; empty: a process here.
+    ca_file, cert_file, key_file
+        The user's certificate for that address, PEM.
+    """
+
+    address: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+    def security(self) -> Security:
+        """Return the credentials.
+
+        Raises
+        ------
+        WorkerError
+            If the address is not one of TLS, or a file of the certificate is missing.
+        """
+        from distributed.security import Security
+
+        if not self.address:
+            return Security.temporary()
+        if not self.address.startswith("tls://"):
+            raise WorkerError(
+                f"The address {self.address} is not encrypted.",
+                "Give one that starts with tls://, and a certificate.",
+            )
+        files = {
+            "certificate authority": self.ca_file,
+            "certificate": self.cert_file,
+            "key": self.key_file,
+        }
+        missing = [name for name, path in files.items() if not Path(path).is_file()]
+        if missing:
+            raise WorkerError(
+                f"The file of the {missing[0]} for {self.address} is missing.",
+                "Give the three PEM files of your certificate.",
+            )
+        return Security(
+            require_encryption=True,
+            tls_ca_file=self.ca_file,
+            tls_client_cert=self.cert_file,
+            tls_client_key=self.key_file,
+        )
+
+
+class Engine:
+    """Calls functions of `worker_tasks` where `compute` says; safe from any thread.
+
+    Parameters
+    ----------
+    compute
+        A local process by default.
+    """
+
+    def __init__(self, compute: Compute | None = None) -> None:
+        self.compute = compute or Compute()
+        self._lock = threading.RLock()
+        self._client: Client | None = None
+        self._process: WorkerProcess | None = None
+        atexit.register(self.release)
+
+    @property
+    def pid(self) -> int | None:
+        """Id of the local worker process; None if there is none."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a worker is connected."""
+        return self._client is not None and self._is_alive()
+
+    def call(self, task: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
+        """Run a task at once, ahead of tiles, and return its result.
+
+        Raises
+        ------
+        WorkerError
+            If the worker cannot be started or reached, or has ended.
+        UNetError
+            Whatever the task raises.
+        """
+        result: Result = self.result(
+            self.submit(task, *args, priority=URGENT, **kwargs)
+        )
+        return result
+
+    def submit(
+        self, task: Callable[..., Any], *args: Any, priority: int = 0, **kwargs: Any
+    ) -> Future:
+        """Send a task to the worker and return its future; large arrays go directly."""
+        client = self.client()
+        sent = [self.send(arg) if _is_large(arg) else arg for arg in args]
+        return client.submit(task, *sent, pure=False, priority=priority, **kwargs)
+
+    def send(self, value: Any) -> Future:
+        """Copy a value to the worker, where tasks can use it until it is let go."""
+        return self.client().scatter(value, direct=True, hash=False)
+
+    def result(self, future: Future) -> Any:
+        """Wait for a future; notice within a moment when the worker has died."""
+        from distributed import wait
+
+        while not future.done():
+            gone = contextlib.suppress(TimeoutError, CancelledError)
+            with gone, future.client.as_current():
+                wait([future], timeout=PULSE)
+            self._check_alive()
+        if future.cancelled():
+            self._lost()
+        return future.result()
+
+    def client(self) -> Client:
+        """Return the connection, made when first needed and after a death.
+
+        Raises
+        ------
+        WorkerError
+            If the worker cannot be started or reached.
+        """
+        with self._lock:
+            if self._client is not None and not self._is_alive():
+                self.release()
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    def release(self) -> None:
+        """End the local worker (or the connection): all device memory is given back."""
+        with self._lock:
+            client, process = self._client, self._process
+            self._client = self._process = None
+        if client is not None:
+            _close(client)
+        if process is not None:
+            process.stop()
+
+    def close(self) -> None:
+        """Release, for good."""
+        self.release()
+        atexit.unregister(self.release)
+
+    def card(self, source: str) -> ModelCard:
+        """Load a model on the worker, which keeps it, and return its card.
+
+        A file goes along to another machine.
+        """
+        path = Path(source)
+        if self.compute.address and path.is_file():
+            source = self.call(worker_tasks.keep_file, path.name, path.read_bytes())
+        return self.call(worker_tasks.describe, source)
+
+    def iter_segment(
+        self,
+        image: ArrayLike | Sequence[ArrayLike],
+        card: ModelCard,
+        *,
+        first: RegionLike | None = None,
+        **options: Any,
+    ) -> Generator[Event, None, Segmentation]:
+        """Segment as `napari_unet.iter_segment` does, with the work on the worker.
+
+        Parameters
+        ----------
+        image
+            Read here, region by region.
+        card
+            From `card`.
+        first
+            What is looked at, and done first; changes no value.
+        **options
+            Fields of `napari_unet.pipeline.Options`.
+        """
+        from napari_unet.engine.client_backend import WorkerBackend
+        from napari_unet.pipeline.options import parse_options
+        from napari_unet.pipeline.plan import make_plan
+        from napari_unet.pipeline.running import run
+
+        plan = make_plan(image, card, parse_options(options))
+        use = NetworkUse(card.source, plan.options.prediction, plan.options.device)
+        return run(plan, WorkerBackend(self, use), first=first)
+
+    def _connect(self) -> Client:
+        from distributed import Client
+
+        security = self.compute.security()
+        address = self.compute.address
+        if not address:
+            self._process = WorkerProcess(security)
+            address = self._process.address
+        try:
+            return Client(
+                address,
+                security=security,
+                set_as_default=False,
+                direct_to_workers=True,
+                timeout=CONNECT_TIMEOUT,
+            )
+        except (OSError, TimeoutError) as error:
+            self.release()
+            raise WorkerError(
+                f"The worker at {address} cannot be reached: {error}.",
+                "Check the address, the certificate and that it runs.",
+            ) from None
+
+    def _lost(self) -> NoReturn:
+        """Say why a connection has ended; a local worker may be about to end."""
+        if self._process is not None:
+            self._process.wait(PULSE * 10)
+        self._check_alive()
+        self.release()
+        raise WorkerError(
+            "The connection to the worker was lost.", "Press Run again to connect."
+        )
+
+    def _is_alive(self) -> bool:
+        return self._process is None or self._process.is_alive
+
+    def _check_alive(self) -> None:
+        process = self._process
+        if process is not None and not process.is_alive:
+            error = process.why_ended()
+            self.release()
+            raise error
+
+
+def _close(client: Client) -> None:
+    """Close a connection whose other end may be dead, which is no news by now."""
+    told = logging.getLogger("distributed.client")
+    told.addFilter(_nothing)
+    try:
+        client.close(timeout=2)
+    except (OSError, TimeoutError, CancelledError):
+        logger.debug("the connection was closed by the other side", exc_info=True)
+    finally:
+        told.removeFilter(_nothing)
+
+
+def _nothing(_: logging.LogRecord) -> bool:
+    return False
+
+
+def _is_large(value: Any) -> bool:
+    return getattr(value, "nbytes", 0) > LARGE

@@ -1,0 +1,187 @@
+"""Tasks: what a worker does. Importing this loads neither torch nor numba.
+
+The same functions run on the local worker, on another machine and on a cluster: they
+take plain values, and keep no state but the networks that were used last.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.pipeline.model_card import ModelCard, card_of
+from napari_unet.settings import Prediction, Separation
+
+if TYPE_CHECKING:
+    from napari_unet.nn.checkpoint import Model
+    from napari_unet.nn.predict import Predictor
+
+Array = npt.NDArray[Any]
+
+# Networks kept, so that going back and forth between two costs nothing.
+N_KEPT = 2
+
+
+@dataclass(frozen=True)
+class NetworkUse:
+    """Which network, and how it is run.
+
+    Parameters
+    ----------
+    source
+        Bundled name, or path on the worker's machine.
+    prediction
+        Precision, averaging and storage.
+    device
+        As in `Options`.
+    """
+
+    source: str
+    prediction: Prediction
+    device: str
+
+
+def describe(source: str) -> ModelCard:
+    """Load a model and return its card."""
+    return card_of(_load(source), source)
+
+
+def warm_up(use: NetworkUse) -> None:
+    """Do once what only the first call pays for: kernels, graphs, compilation."""
+    predictor, model = _predictor(use), _load(use.source)
+    recipe = model.recipe
+    shape = tuple(axis.accepted_size(1) for axis in model.geometry)
+    pixels = np.zeros((recipe.architecture.in_channels, *shape), np.float32)
+    _device_thread().submit(predictor.probabilities, pixels).result()
+    if recipe.task == "instances":
+        stored = np.zeros((len(recipe.channels), *(8,) * len(shape)), np.uint16)
+        stored[:, ..., 2:4] = stored[:, ..., 5:7] = 65535
+        separate(stored.astype(use.prediction.stored), recipe.channels, Separation())
+
+
+def device_facts(device: str) -> dict[str, Any]:
+    """Return what of device and torch an answer may depend on."""
+    from napari_unet.nn.device import choose_device
+    from napari_unet.pipeline.local import device_facts as facts
+
+    return facts(choose_device(device))
+
+
+def predict_tile(use: NetworkUse, pixels: Array, crop: tuple[slice, ...]) -> Array:
+    """Return stored probabilities (C, ...) of the cropped part of one tile.
+
+    Raises
+    ------
+    DeviceFullError
+        If the tile does not fit in memory.
+    """
+    return _on_device(use, lambda predictor: predictor(pixels, crop))
+
+
+def predict_whole(use: NetworkUse, pixels: Array) -> Array:
+    """Return float32 probabilities (C, ...) of all of one tile, for blending."""
+    return _on_device(
+        use, lambda predictor: predictor.probabilities(pixels).cpu().numpy()
+    )
+
+
+def separate(
+    stored: Array,
+    channels: tuple[str, ...],
+    separation: Separation,
+    *,
+    semantic: bool = False,
+) -> npt.NDArray[np.int32]:
+    """Return the labels of one sample's probabilities (C, [Z,] Y, X)."""
+    from napari_unet.pipeline.separating import separate_sample
+
+    # What arrived over the wire may be read-only, which the kernels would take as
+    # another type and compile for again.
+    stored = np.require(stored, requirements=["C", "W"])
+    return separate_sample(stored, channels, separation, semantic=semantic)
+
+
+def separate_box(
+    stored: Array,
+    box: tuple[slice, ...],
+    channels: tuple[str, ...],
+    separation: Separation,
+    *,
+    semantic: bool = False,
+) -> npt.NDArray[np.int32]:
+    """Return the labels of a box of one sample, provisional where it cuts objects."""
+    part = np.array(stored[(slice(None), *box)])
+    return separate(part, channels, separation, semantic=semantic)
+
+
+def keep_file(name: str, data: bytes) -> str:
+    """Keep a checkpoint that was sent to another machine; return its path there."""
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"napari-unet-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / Path(name).name
+    path.write_bytes(data)
+    return str(path)
+
+
+def _on_device(use: NetworkUse, work: Any) -> Array:
+    """Run `work` with the predictor on the one thread that computes tiles."""
+    from napari_unet.nn.device import is_out_of_memory, release_memory
+    from napari_unet.pipeline.local import full_memory
+
+    predictor = _predictor(use)
+
+    def fits() -> Array | None:
+        """Work, and return None if memory was full: an error would keep it so."""
+        try:
+            result: Array = work(predictor)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+        return result
+
+    for _ in range(2):
+        found = _device_thread().submit(fits).result()
+        if found is not None:
+            return found
+        release_memory(predictor.device)
+    raise full_memory(predictor.device)
+
+
+@functools.cache
+def _device_thread() -> ThreadPoolExecutor:
+    """One thread for all tiles, with as many of torch's threads as the main one has."""
+    import torch
+
+    n_threads = torch.get_num_threads()
+    return ThreadPoolExecutor(1, "tile", lambda: torch.set_num_threads(n_threads))
+
+
+def _predictor(use: NetworkUse) -> Predictor:
+    from napari_unet.nn.device import choose_device
+
+    return _load(use.source).predictor(use.prediction, choose_device(use.device))
+
+
+def _load(source: str) -> Model:
+    """Return the model; it is read again when its file has changed."""
+    path = Path(source)
+    found = path.stat() if path.exists() else None
+    return _load_version(source, (found.st_mtime_ns, found.st_size) if found else None)
+
+
+@functools.lru_cache(maxsize=N_KEPT)
+def _load_version(source: str, version: tuple[int, int] | None) -> Model:
+    from napari_unet.nn.checkpoint import load_model
+
+    del version
+    return load_model(source)

@@ -1,0 +1,64 @@
+"""Model card: what is known of a model without holding it.
+
+A worker makes it from the network; it is plain data, so a viewer can plan and show
+without torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_unet.core.tiling import Geometry
+from napari_unet.settings import Recipe
+
+if TYPE_CHECKING:
+    from napari_unet.nn.checkpoint import Model
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Facts of one model; see `napari_unet.pipeline.plan.ModelFacts`.
+
+    Parameters
+    ----------
+    source
+        Bundled name or path, as it was asked for.
+    recipe
+        Channels, normalisation, separation, scores.
+    sha256
+        Of the file.
+    notes
+        What was assumed while loading.
+    geometry
+        Divisor, halo and crop per axis.
+    bytes_per_pixel
+        Bytes of activations for each pixel read.
+    tile_dependent_layers
+        Layers whose result depends on the tile; empty: tiling is exact.
+    n_weights
+        Numbers in the network.
+    """
+
+    source: str
+    recipe: Recipe
+    sha256: str
+    notes: tuple[str, ...]
+    geometry: Geometry
+    bytes_per_pixel: float
+    tile_dependent_layers: tuple[str, ...]
+    n_weights: int = 0
+
+
+def card_of(model: Model, source: str) -> ModelCard:
+    """Return the card of a loaded model."""
+    return ModelCard(
+        source=source,
+        recipe=model.recipe,
+        sha256=model.sha256,
+        notes=model.notes,
+        geometry=model.geometry,
+        bytes_per_pixel=model.bytes_per_pixel,
+        tile_dependent_layers=model.tile_dependent_layers,
+        n_weights=sum(weights.numel() for weights in model.network.parameters()),
+    )

@@ -1,0 +1,238 @@
+"""Running: the job that fills probabilities tile by tile, then labels.
+
+The loop stands here once. Where the network and the watershed run is the backend's
+business: in this process, or in a worker that only ever sees pixels and settings. So
+both give one answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator, Iterator
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.core.events import Event, Note, SampleDone, Started, TileDone
+from napari_unet.core.normalize import IntensityRange, Reader
+from napari_unet.core.resample import inverse, resample_stored
+from napari_unet.core.tiling import Grid
+from napari_unet.errors import DeviceFullError
+from napari_unet.pipeline.linking import link
+from napari_unet.pipeline.options import RegionLike
+from napari_unet.pipeline.plan import Plan, smaller_grid
+from napari_unet.pipeline.reading import Source
+from napari_unet.pipeline.region import (
+    Region,
+    covered,
+    keep_touching,
+    needed_grid,
+    parse_region,
+    tiles_first,
+)
+from napari_unet.pipeline.result import Segmentation
+from napari_unet.settings import Separation
+
+Array = npt.NDArray[Any]
+Sample = dict[str, int]
+
+
+class Backend(Protocol):
+    """Where the network and the watershed of one job run."""
+
+    def predict(
+        self, plan: Plan, reader: Reader, grid: Grid, out: Array
+    ) -> Iterator[TileDone]:
+        """Fill `out` with the grid's tiles in their order; raise `DeviceFullError`."""
+
+    def separate(
+        self,
+        stored: Array,
+        channels: tuple[str, ...],
+        separation: Separation,
+        *,
+        semantic: bool,
+    ) -> npt.NDArray[np.int32]:
+        """Return the labels of one sample's probabilities (C, [Z,] Y, X)."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return device, threads and versions, for the provenance."""
+
+
+def run(
+    plan: Plan, backend: Backend, *, first: RegionLike | None = None
+) -> Generator[Event, None, Segmentation]:
+    """Segment as planned, yielding progress events; close it to cancel.
+
+    Parameters
+    ----------
+    plan
+        From `make_plan`.
+    backend
+        Where network and watershed run.
+    first
+        What is looked at, and done first. Changes the order of work, and no value.
+    """
+    axes, recipe = plan.axes, plan.model.recipe
+    ahead = parse_region(first, axes)
+    samples = sorted(plan.region.samples, key=lambda s: s not in ahead.samples)
+    grid = _ordered(plan, plan.grid, ahead)
+    labels = np.zeros(axes.labels_shape, np.int32)
+    probabilities = np.zeros(
+        (len(recipe.channels), *axes.labels_shape), plan.options.prediction.stored
+    )
+    yield Started(len(grid.tiles) * len(samples), probabilities, labels)
+    source, notes = Source(plan), list(plan.notes)
+    for text in notes:
+        yield Note(text)
+    for index, sample in enumerate(samples):
+        reader = source.normalised(sample)
+        target = axes.probabilities_view(probabilities, sample)
+        job = _predict(plan, backend, reader, grid=grid, out=target)
+        grid = yield from _counted(job, notes, index, n_samples=len(samples))
+        axes.labels_view(labels, sample)[...] = labels_of_sample(
+            plan, backend, target, plan.separation
+        )
+        yield SampleDone(index + 1, len(samples), sample)
+    for text in _invalid_notes(source.measured):
+        notes.append(text)
+        yield Note(text)
+    return Segmentation(
+        labels=link(labels, axes, plan.separation),
+        probabilities=probabilities,
+        channels=recipe.channels,
+        axes=axes.labels_axes,
+        spatial=axes.spatial,
+        separation=plan.separation,
+        semantic=plan.semantic,
+        notes=tuple(notes),
+        provenance=_provenance(plan, grid, source, notes, facts=backend.facts()),
+    )
+
+
+def labels_of_sample(
+    plan: Plan, backend: Backend, stored: Array, separation: Separation
+) -> npt.NDArray[np.int32]:
+    """Return the labels ([Z,] Y, X) of one sample's probabilities, of the region alone.
+
+    Objects are separated over all that the region's tiles cover.
+    """
+    grid = needed_grid(plan.grid, plan.region, plan.resampling)
+    area = covered(grid, plan.axes.spatial_shape)
+    found = backend.separate(
+        stored[(slice(None), *area)],
+        plan.model.recipe.channels,
+        separation,
+        semantic=plan.semantic,
+    )
+    if plan.region.is_whole:
+        return found
+    inner = tuple(
+        slice(max(0, part.start - within.start), max(0, part.stop - within.start))
+        for part, within in zip(plan.region.box, area, strict=True)
+    )
+    labels = np.zeros(plan.axes.spatial_shape, np.int32)
+    labels[area] = found if plan.semantic else keep_touching(found, inner)
+    return labels
+
+
+def _ordered(plan: Plan, grid: Grid, ahead: Region) -> Grid:
+    """Return the tiles that the region needs, those in view first."""
+    if plan.model.tile_dependent_layers:
+        return grid  # blended tiles are summed over the whole sample, in its order
+    grid = needed_grid(grid, plan.region, plan.resampling)
+    if plan.resampling is not None or ahead.is_whole:
+        return grid
+    return dataclasses.replace(grid, tiles=tiles_first(grid.tiles, ahead.box))
+
+
+def _predict(
+    plan: Plan, backend: Backend, reader: Reader, *, grid: Grid, out: Array
+) -> Generator[TileDone | Note, None, Grid]:
+    """Fill `out` with one sample's probabilities; return the grid that was used.
+
+    If memory runs out with one tile in flight, the sample is begun again with smaller
+    tiles, and the later ones follow it.
+    """
+    resampled = plan.resampling is not None
+    predicted = np.zeros((len(out), *grid.shape), out.dtype) if resampled else out
+    while True:
+        try:
+            yield from backend.predict(plan, reader, grid, predicted)
+            break
+        except DeviceFullError:
+            grid = _smaller(plan, grid)
+        yield Note(f"The device's memory is full: restarted with tiles of {grid.tile}.")
+    if plan.resampling is not None:
+        out[...] = resample_stored(predicted, inverse(plan.resampling))
+    return grid
+
+
+def _smaller(plan: Plan, grid: Grid) -> Grid:
+    smaller = smaller_grid(plan, grid)
+    if plan.model.tile_dependent_layers:
+        return smaller
+    return needed_grid(smaller, plan.region, plan.resampling)
+
+
+def _counted(
+    job: Generator[TileDone | Note, None, Grid],
+    notes: list[str],
+    index: int,
+    *,
+    n_samples: int,
+) -> Generator[Event, None, Grid]:
+    """Count one sample's tiles among those of all samples; keep the notes."""
+    while True:
+        try:
+            event = next(job)
+        except StopIteration as stop:
+            grid: Grid = stop.value
+            return grid
+        if isinstance(event, Note):
+            notes.append(event.text)
+            yield event
+        else:
+            done = index * event.n_tiles + event.n_done
+            yield TileDone(event.tile, done, n_samples * event.n_tiles)
+
+
+def _invalid_notes(ranges: list[IntensityRange]) -> list[str]:
+    n_invalid = sum({id(r): r.n_invalid for r in ranges}.values())
+    if not n_invalid:
+        return []
+    note = (
+        f"{n_invalid} pixel(s) are NaN or infinite: taken as the darkest and brightest "
+        "values."
+    )
+    return [note]
+
+
+def _provenance(
+    plan: Plan, grid: Grid, source: Source, notes: list[str], *, facts: dict[str, Any]
+) -> dict[str, Any]:
+    options, versions = plan.options, facts.pop("versions")
+    intensity = [source.intensity(sample) for sample in plan.region.samples]
+    return {
+        "model": {"name": plan.model.recipe.name, "sha256": plan.model.sha256},
+        "axes": plan.axes.axes,
+        "spatial": plan.axes.spatial,
+        "channels": list(plan.channels.picked),
+        "tile": list(grid.tile),
+        "tiling": options.tiling.model_dump(mode="json"),
+        "prediction": options.prediction.model_dump(),
+        "normalization": plan.normalization.model_dump(),
+        "intensity": [[list(r.low), list(r.high)] for r in intensity],
+        "resampled_shape": list(grid.shape) if plan.resampling else None,
+        "separation": plan.separation.model_dump(),
+        "region": None if options.region is None else dict(options.region),
+        "versions": {
+            "napari-unet-cells": version("napari-unet-cells"),
+            "numpy": np.__version__,
+            **versions,
+        },
+        **facts,
+        "notes": notes,
+    }

@@ -1,0 +1,210 @@
+"""The worker gives the shell's labels, and its death is a message."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+import napari_unet as nu
+from napari_unet.core.events import SampleDone, Started, TileDone
+from napari_unet.engine import worker_tasks
+from napari_unet.engine.client import Compute, Engine
+from napari_unet.errors import CheckpointError, SettingsError, WorkerError
+from napari_unet.nn.checkpoint import save_model
+from napari_unet.nn.unet import UNet
+from napari_unet.settings import Architecture, Recipe, Separation, Tiling
+
+SMALL = Tiling(tile=(96,))
+
+
+def finish(job):
+    """Return the events of a job and its result."""
+    events = []
+    while True:
+        try:
+            events.append(next(job))
+        except StopIteration as stop:
+            return events, stop.value
+
+
+def test_labels_and_probabilities_are_those_of_the_shell(engine, card, nuclei):
+    options = {"axes": "YX", "tiling": SMALL}
+    events, found = finish(engine.iter_segment(nuclei, card, **options))
+    expected = nu.segment(nuclei, "nuclei", **options)
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert found.provenance == expected.provenance
+    assert found.labels.max() > 15
+    tiles = [event.n_done for event in events if isinstance(event, TileDone)]
+    assert tiles == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_is_looked_at_comes_first_and_changes_nothing(engine, card, nuclei):
+    series = np.stack([nuclei, nuclei[::-1]])
+    options = {"axes": "TYX", "tiling": SMALL}
+    _, expected = finish(engine.iter_segment(series, card, **options))
+    job = engine.iter_segment(series, card, first={"T": 1, "Y": (200, 210)}, **options)
+    events, found = finish(job)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    tiles = [event.tile for event in events if isinstance(event, TileDone)]
+    assert [tile.write[0].start for tile in tiles[:4]] == [96, 96, 96, 0]
+    samples = [event.sample for event in events if isinstance(event, SampleDone)]
+    assert samples == [{"T": 1}, {"T": 0}]
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_a_file_of_any_norm_is_run_as_here(engine, nuclei, tmp_path, norm):
+    architecture = Architecture(depth=2, base_channels=2, norm=norm)
+    recipe = Recipe(
+        architecture=architecture, channels=("background", "interior", "boundary")
+    )
+    path = tmp_path / "tiny.safetensors"
+    save_model(path, UNet(architecture), recipe)
+    options = {"axes": "YX", "tiling": Tiling(tile=(64,))}
+    card = engine.card(str(path))
+    assert bool(card.tile_dependent_layers) == (norm == "instance")
+    _, found = finish(engine.iter_segment(nuclei, card, **options))
+    expected = nu.segment(nuclei, path, **options)
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+
+
+def test_closing_the_job_keeps_what_is_finished(engine, card, nuclei):
+    job = engine.iter_segment(nuclei, card, axes="YX", tiling=SMALL)
+    started = next(job)
+    assert isinstance(started, Started)
+    done = next(job)
+    job.close()
+    write = (slice(None), *done.tile.write)
+    total = started.probabilities[write].sum(axis=0, dtype=np.int64)
+    assert np.abs(total - 65535).max() <= 2
+    assert np.count_nonzero(started.probabilities) <= total.size * 3
+
+
+def test_an_error_of_the_worker_is_its_own_sentence(engine, card, nuclei):
+    with pytest.raises(CheckpointError, match="no model called absent"):
+        engine.card("absent")
+    with pytest.raises(SettingsError, match="axis Q"):
+        engine.iter_segment(nuclei, card, axes="YX", region={"Q": 1})
+
+
+def test_a_box_is_separated_as_the_whole_is(engine, card, nuclei):
+    _, found = finish(engine.iter_segment(nuclei, card, axes="YX"))
+    kept = engine.send(found.probabilities)
+    box = (slice(0, 288), slice(0, 320))
+    again = engine.call(
+        worker_tasks.separate_box, kept, box, found.channels, found.separation
+    )
+    np.testing.assert_array_equal(again, found.labels)
+    looser = Separation(mask_threshold=0.2).over(found.separation)
+    grown = engine.call(
+        worker_tasks.separate, found.probabilities, found.channels, looser
+    )
+    np.testing.assert_array_equal(grown, found.separate(looser))
+    assert (grown > 0).sum() > (found.labels > 0).sum()
+
+
+def test_a_killed_worker_is_an_error_and_the_next_call_starts_another(tmp_path):
+    engine = Engine()
+    try:
+        assert engine.call(worker_tasks.keep_file, "a.txt", b"here")
+        first = engine.pid
+        assert engine.is_running
+        os.kill(first, signal.SIGKILL)
+        with pytest.raises(WorkerError, match=r"signal 9.*Run again"):
+            _call_forever(engine)
+        assert not engine.is_running
+        assert engine.call(worker_tasks.keep_file, "a.txt", b"here again")
+        assert engine.pid != first
+    finally:
+        engine.close()
+
+
+def _call_forever(engine: Engine) -> None:
+    while True:  # until the killed process is really gone
+        engine.result(engine.submit(worker_tasks.keep_file, "a.txt", b"still here"))
+
+
+def test_release_leaves_neither_process_nor_thread():
+    before = set(threading.enumerate())
+    engine = Engine()
+    engine.client()
+    pid = engine.pid
+    engine.close()
+    assert not psutil.pid_exists(pid)
+    assert set(threading.enumerate()) <= before | _shared_threads()
+
+
+def _shared_threads() -> set[threading.Thread]:
+    """Threads of distributed that belong to the process, not to a connection."""
+    names = ("IO loop", "Dask-Offload", "Profile", "AsyncProcess", "Dask-Callback")
+    return {t for t in threading.enumerate() if t.name.startswith(names)}
+
+
+SCRIPT = """
+import os, signal, sys
+import numpy as np
+from napari_unet.engine.client import Engine
+
+engine = Engine()
+card = engine.card("nuclei")
+job = engine.iter_segment(np.zeros((64, 64), np.uint8), card, axes="YX")
+events = [type(event).__name__ for event in job]
+assert events[-1] == "SampleDone", events
+assert not [m for m in ("torch", "numba") if m in sys.modules], "loaded here"
+print(engine.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_script_without_a_guard_works_and_a_killed_one_leaves_no_worker(tmp_path):
+    script = tmp_path / "plain.py"
+    script.write_text(SCRIPT)
+    found = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert found.returncode == -signal.SIGKILL, found.stderr
+    (pid,) = found.stdout.split()
+    try:
+        psutil.Process(int(pid)).wait(timeout=30)
+    except psutil.NoSuchProcess:
+        return
+    assert not psutil.pid_exists(int(pid)) or _is_zombie(int(pid))
+
+
+def _is_zombie(pid: int) -> bool:
+    return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_another_machine_is_reached_over_tls_only(tmp_path):
+    with pytest.raises(WorkerError, match="not encrypted"):
+        Engine(Compute("tcp://10.0.0.1:8786")).client()
+    there = Compute("tls://10.0.0.1:8786", str(tmp_path / "ca.pem"))
+    with pytest.raises(WorkerError, match="certificate authority"):
+        Engine(there).client()
+
+
+def test_an_address_is_used_with_the_users_certificate(tmp_path):
+    """A worker of this machine, reached as if it were another's."""
+    from distributed.security import Security
+
+    from napari_unet.engine.worker_process import WorkerProcess
+
+    security = Security.temporary()
+    files = {}
+    for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):
+        files[name] = Path(tmp_path, f"{name}.pem")
+        files[name].write_text(getattr(security, name))
+    process = WorkerProcess(security)
+    engine = Engine(Compute(process.address, *map(str, files.values())))
+    try:
+        assert engine.call(worker_tasks.keep_file, "a.txt", b"data").endswith("a.txt")
+        assert engine.pid is None
+    finally:
+        engine.close()
+        process.stop()
