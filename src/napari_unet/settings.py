@@ -173,13 +173,22 @@ class Credits(Settings):
     )
 
 
+class Opaque(Settings):
+    """A network that runs as its file describes it: it is not rebuilt, nor trained."""
+
+    ndim: Literal[2, 3] = Field(description="Spatial dimensions.")
+    in_channels: int = Field(ge=1, le=4096, description="Image channels.")
+    out_channels: int = Field(ge=1, le=4096, description="Output channels.")
+    format: Literal["ONNX", "TorchScript"] = Field(description="What describes it.")
+
+
 class Recipe(Settings):
     """All that must travel with the weights for the same answer elsewhere."""
 
     format_version: int = FORMAT_VERSION
     name: str = ""
     description: str = ""
-    architecture: Architecture | Graph = Field(
+    architecture: Architecture | Graph | Opaque = Field(
         union_mode="left_to_right",
         description="Of this package's U-Net, or of a network from elsewhere.",
     )

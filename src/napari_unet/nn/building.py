@@ -12,20 +12,32 @@ from napari_unet.graph_settings import Graph
 from napari_unet.nn.graph import empty_graph
 from napari_unet.nn.unet import empty_unet, encode_form
 from napari_unet.nn.weight_files import COPY_AGAIN
-from napari_unet.settings import Architecture, Recipe
+from napari_unet.settings import Architecture, Opaque, Recipe
 
+AnyArchitecture = Architecture | Graph | Opaque
 NO_FIT = "The weights do not fit the recipe; save or download them again."
 
 
-def empty_network(architecture: Architecture | Graph) -> nn.Module:
+def empty_network(architecture: AnyArchitecture) -> nn.Module:
     """Return a network without values, on the meta device."""
+    if isinstance(architecture, Opaque):
+        raise not_rebuilt(architecture)
     if isinstance(architecture, Graph):
         return empty_graph(architecture)
     return empty_unet(architecture)
 
 
+def not_rebuilt(architecture: Opaque) -> CheckpointError:
+    """Return the error for a network that only its own file describes."""
+    return CheckpointError(
+        f"A network from {architecture.format} can be run, but neither trained nor "
+        "saved anew.",
+        "Load its weights from a state dict instead.",
+    )
+
+
 def build(
-    architecture: Architecture | Graph,
+    architecture: AnyArchitecture,
     state: Mapping[str, Tensor],
     name: str = "The checkpoint",
 ) -> nn.Module:
@@ -46,7 +58,7 @@ def build(
 
 
 def check_state(
-    state: Mapping[str, Tensor], architecture: Architecture | Graph, name: str
+    state: Mapping[str, Tensor], architecture: AnyArchitecture, name: str
 ) -> nn.Module:
     """Return the network, still empty, that `state` fits."""
     try:
@@ -91,7 +103,7 @@ def _check_tensor(found: Tensor, wanted: Tensor, name: str) -> None:
 
 
 def assume_recipe(
-    architecture: Architecture | Graph, name: str
+    architecture: AnyArchitecture, name: str
 ) -> tuple[Recipe, tuple[str, ...]]:
     """Return a recipe for weights that came without one, and what was assumed."""
     known = {

@@ -1,98 +1,33 @@
 """Checkpoints: weights and recipe in one `.safetensors` file, loaded without executing.
 
 Whatever is wrong with a file becomes one clear line: a checkpoint loads as it was
-saved, or not at all.
+saved, or not at all. Foreign files are opened by `formats`.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from napari_unet.core.tiling import Geometry
-from napari_unet.errors import CheckpointError, SettingsError
+from napari_unet.errors import CheckpointError
 from napari_unet.io.atomic import replacing
-from napari_unet.nn.building import assume_recipe, build, check_state
-from napari_unet.nn.predict import Predictor, make_predictor
-from napari_unet.nn.receptive_field import network_geometry, tile_dependent_layers
-from napari_unet.nn.shapes import bytes_per_pixel
-from napari_unet.nn.unet import infer_architecture
-from napari_unet.nn.weight_files import (
-    COPY_AGAIN,
-    METADATA_KEY,
-    read_pickle,
-    read_safetensors,
-    shortened,
-)
-from napari_unet.settings import FORMAT_VERSION, Prediction, Recipe
+from napari_unet.nn.building import build, check_state
+from napari_unet.nn.formats.containers import open_checkpoint
+from napari_unet.nn.formats.contents import Contents
+from napari_unet.nn.formats.opaque import OpaqueNetwork, assume_opaque_recipe
+from napari_unet.nn.formats.reading import Reading, read_network
+from napari_unet.nn.model import Model as Model
+from napari_unet.nn.recipes import check_recipe, parse_recipe
+from napari_unet.nn.weight_files import METADATA_KEY, shortened
+from napari_unet.settings import Recipe
 
 BUNDLED = Path(__file__).parents[1] / "models"
-SUFFIXES = (".safetensors", ".pt", ".pth")
-
-
-@dataclass(frozen=True)
-class Model:
-    """A network with all that is needed for the same answer elsewhere.
-
-    Parameters
-    ----------
-    network
-        In eval mode, untouched: nothing folded, no activation added.
-    recipe
-        Channels, normalisation, separation, scores.
-    sha256
-        Of the file that it came from.
-    notes
-        What was assumed while loading, one sentence each.
-    """
-
-    network: nn.Module
-    recipe: Recipe
-    sha256: str = ""
-    notes: tuple[str, ...] = ()
-
-    @functools.cached_property
-    def geometry(self) -> Geometry:
-        """Divisor, halo and crop per axis, probed once."""
-        arch = self.recipe.architecture
-        return network_geometry(
-            self.network, ndim=arch.ndim, in_channels=arch.in_channels
-        )
-
-    @functools.cached_property
-    def bytes_per_pixel(self) -> float:
-        """Bytes of activations for each pixel read."""
-        arch = self.recipe.architecture
-        return bytes_per_pixel(
-            self.network, ndim=arch.ndim, in_channels=arch.in_channels
-        )
-
-    @functools.cached_property
-    def tile_dependent_layers(self) -> tuple[str, ...]:
-        """Layers whose result depends on the tile; empty: tiling is exact."""
-        return tile_dependent_layers(self.network)
-
-    @functools.cached_property
-    def _predictors(self) -> dict[tuple[Prediction, torch.device], Predictor]:
-        return {}
-
-    def predictor(self, prediction: Prediction, device: torch.device) -> Predictor:
-        """Return the network ready to run; the last one made is kept."""
-        key = prediction, device
-        if key not in self._predictors:
-            self._predictors.clear()
-            self._predictors[key] = make_predictor(
-                self.network, self.recipe, prediction, device
-            )
-        return self._predictors[key]
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".onnx")
+# Choices that say where in a file to look; the others are the reader's.
+PLACES = ("weights", "fold")
 
 
 def bundled_models() -> tuple[str, ...]:
@@ -100,42 +35,86 @@ def bundled_models() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in BUNDLED.glob("*.safetensors")))
 
 
-def load_model(source: str | Path, *, trust: bool = False) -> Model:
+def load_model(
+    source: str | Path,
+    *,
+    trust: bool = False,
+    choices: Mapping[str, str] | None = None,
+) -> Model:
     """Load a model by its bundled name or from a file.
 
     Parameters
     ----------
     source
-        A bundled name such as ``"nuclei"``, or a path to a `.safetensors` checkpoint
-        or to a state dict (`.pt`, `.pth`) of this package's U-Net.
+        A bundled name such as ``"nuclei"``, or the path of a checkpoint: of this
+        package, of any trainer (`.safetensors`, `.pt`, `.pth`, `.ckpt`, a model folder
+        of nnU-Net), TorchScript or ONNX.
     trust
-        Whether code in the file may be executed. No supported format holds code, so
-        this changes nothing yet.
+        Whether code in the file may be executed: that of TorchScript. Without it, the
+        weights alone are read.
+    choices
+        Answers to what a foreign file does not say, as `inspect_model` lists them:
+        ``weights`` and ``fold`` where it holds several, ``padding`` and others.
 
     Raises
     ------
     CheckpointError
-        If there is no such model, or the file is damaged, foreign or newer.
+        If there is no such model, or the file is damaged, not recognised, or newer.
     """
-    del trust
-    path = _find(source)
+    given = dict(choices or {})
+    weights, fold = (given.pop(name, None) for name in PLACES)
+    path = find_model(source)
+    contents = open_checkpoint(path, trust=trust, weights=weights, fold=fold)
+    return model_of(contents, given)
+
+
+def model_of(contents: Contents, choices: Mapping[str, str]) -> Model:
+    """Return the model in an opened checkpoint.
+
+    Parameters
+    ----------
+    contents
+        Its network is run as it is, where the file describes it and that is allowed;
+        else it is rebuilt from the weights.
+    choices
+        Answers to what shapes cannot tell.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights do not fit the recipe, or are those of no known network.
+    """
+    name = contents.path.name
+    if contents.recipe is not None:
+        recipe = parse_recipe(contents.recipe, name)
+        network = build(recipe.architecture, contents.tensors, name)
+        return Model(network, recipe, contents.sha256)
+    if contents.network is not None:
+        opaque = contents.network()
+        assert isinstance(opaque, OpaqueNetwork)  # noqa: S101 - by construction
+        recipe, notes = assume_opaque_recipe(opaque.form, contents.format, name)
+        return Model(opaque, recipe, contents.sha256, (*contents.notes, *notes))
+    found = _read(contents, choices)
+    notes = (*contents.notes, *found.report.assumed)
+    if contents.needs_trust:
+        said = "The network was rebuilt from its weights; its own code was not run."
+        notes = (*notes, said)
+    return Model(found.network, found.recipe, contents.sha256, notes, found.report)
+
+
+def _read(contents: Contents, choices: Mapping[str, str]) -> Reading:
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be read: {error.strerror}.", "Check the file's rights."
-        ) from None
-    digest = hashlib.sha256(data).hexdigest()
-    notes: tuple[str, ...] = ()
-    recipe = None
-    if path.suffix.lower() == ".safetensors":
-        state, text = read_safetensors(data, path.name)
-        recipe = None if text is None else _parse_recipe(text, path.name)
-    else:
-        state = read_pickle(data, path.name)
-    if recipe is None:
-        recipe, notes = assume_recipe(infer_architecture(state, path.name), path.stem)
-    return Model(build(recipe.architecture, state, path.name), recipe, digest, notes)
+        return read_network(
+            contents.tensors,
+            contents.path.name,
+            choices=choices,
+            hints=contents.hints,
+        )
+    except CheckpointError as error:
+        if not contents.needs_trust:
+            raise
+        remedy = f"If you trust {contents.needs_trust}, allow it: trust=True, --trust."
+        raise CheckpointError(error.problem, remedy) from None
 
 
 def save_model(path: str | Path, network: nn.Module, recipe: Recipe) -> None:
@@ -157,68 +136,34 @@ def save_model(path: str | Path, network: nn.Module, recipe: Recipe) -> None:
         )
     tensors = network.state_dict().items()
     state = {name: value.detach().cpu().contiguous() for name, value in tensors}
-    _check_recipe(recipe, path.name)
+    check_recipe(recipe, path.name)
     check_state(state, recipe.architecture, path.name)
     data = save_tensors(state, {METADATA_KEY: recipe.model_dump_json()})
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
-def _find(source: str | Path) -> Path:
+def find_model(source: str | Path) -> Path:
+    """Return the path of a bundled model, or the given path if there is something.
+
+    Raises
+    ------
+    CheckpointError
+        If there is nothing.
+    """
     if str(source) in bundled_models():
         return BUNDLED / f"{source}.safetensors"
     path = Path(source)
     try:
-        is_file, exists = path.is_file(), path.exists()
-    except OSError as error:
+        exists = path.exists()
+    except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{shortened(str(path))} cannot be read: {error.strerror}.",
+            f"{shortened(str(path))} cannot be read: {error}.",
             "Check the path and its rights.",
         ) from None
-    if is_file and path.suffix.lower() in SUFFIXES:
-        return path
     if exists:
-        raise CheckpointError(
-            f"{path} is not a checkpoint of a known kind.",
-            f"Give a file that ends in {', '.join(SUFFIXES)}.",
-        )
+        return path
     raise CheckpointError(
-        f"There is no model called {source}.",
+        f"There is no model called {shortened(str(source))}.",
         f"Give a path, or one of the bundled models: {', '.join(bundled_models())}.",
     )
-
-
-def _parse_recipe(text: str, name: str) -> Recipe:
-    try:
-        values: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        raise CheckpointError(f"The recipe in {name} is damaged.", COPY_AGAIN) from None
-    version = values.get("format_version", 0) if isinstance(values, dict) else 0
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise CheckpointError(
-            f"{name} was written by a newer version (format {version}; this one "
-            f"reads up to {FORMAT_VERSION}).",
-            "Update napari-unet-cells.",
-        )
-    try:
-        recipe = Recipe.parse(values)
-    except SettingsError as error:
-        raise CheckpointError(
-            f"The recipe in {name} is damaged: {shortened(error.problem)}", COPY_AGAIN
-        ) from None
-    _check_recipe(recipe, name)
-    return recipe
-
-
-def _check_recipe(recipe: Recipe, name: str) -> None:
-    architecture = recipe.architecture
-    counts = [("channels", len(recipe.channels), architecture.out_channels, "outputs")]
-    if recipe.pixel_size is not None:
-        n_sizes = len(recipe.pixel_size)
-        counts.append(("pixel sizes", n_sizes, architecture.ndim, "axes"))
-    for what, found, wanted, of in counts:
-        if found != wanted:
-            raise CheckpointError(
-                f"The recipe in {name} names {found} {what} for {wanted} {of}.",
-                COPY_AGAIN,
-            )

@@ -10,6 +10,7 @@ in this way is marked as measured, not computed::
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import torch
@@ -18,12 +19,13 @@ from torch import Tensor, nn
 from napari_unet.core.tiling import AxisGeometry, Geometry, Span
 from napari_unet.errors import CheckpointError
 from napari_unet.nn.shapes import REFUSALS
+from napari_unet.nn.weight_files import first_line
 
 DIVISORS = (1, 2, 4, 8, 16, 32, 64)
-# Half the length of the images; a halo beyond it is taken to have no end.
-LARGEST_HALO = {2: 256, 3: 64}
+# Halves of the images' length, tried in turn; a halo beyond the last has no end.
+HALVES = {2: (64, 128, 256), 3: (16, 32, 64)}
 # Along the other axes.
-WIDTHS = {2: 64, 3: 32}
+WIDTHS = {2: 64, 3: 16}
 # Brightness of the noise: near zero for activations that saturate, high for maxima.
 SCALES = (1.0, 0.05, 10.0, 1.0)
 # Values that agree to this, of their range, are the same but for rounding.
@@ -45,29 +47,40 @@ def empirical_geometry(network: nn.Module, *, ndim: int, in_channels: int) -> Ge
     Raises
     ------
     CheckpointError
-        If its output is not on the input's grid, or it does not repeat on any grid.
+        If its output is not on the input's grid, or it takes images of one size only.
     """
-    return tuple(_Axis(network, axis, ndim, in_channels).run() for axis in range(ndim))
+    return tuple(_measured(network, axis, ndim, in_channels) for axis in range(ndim))
 
 
-def looks_everywhere(geometry: Geometry, ndim: int) -> bool:
+def looks_everywhere(geometry: Geometry) -> bool:
     """Return whether no end of the halo was found: the result depends on the tile."""
-    return any(max(axis.halo) >= LARGEST_HALO[ndim] for axis in geometry)
+    most = HALVES[len(geometry)][-1]
+    return any(max(axis.halo) >= most for axis in geometry)
+
+
+def _measured(
+    network: nn.Module, axis: int, ndim: int, in_channels: int
+) -> AxisGeometry:
+    for half in HALVES[ndim]:
+        found = _Axis(network, axis, ndim, in_channels, half).run()
+        if max(found.halo) + found.divisor <= half:
+            break
+    return found
 
 
 class _Axis:
-    """Measurements along one axis."""
+    """Measurements along one axis, on images twice `half` long."""
 
     def __init__(
-        self, network: nn.Module, axis: int, ndim: int, in_channels: int
+        self, network: nn.Module, axis: int, ndim: int, in_channels: int, half: int
     ) -> None:
         self.network, self.axis, self.in_channels = network, axis, in_channels
         self.rest = [WIDTHS[ndim]] * ndim
-        self.most = LARGEST_HALO[ndim]
+        self.half = half
         self.generator = torch.Generator().manual_seed(axis)
 
     def run(self) -> AxisGeometry:
-        length = 2 * self.most
+        length = 2 * self.half
         cut = length - self._length(length)
         if cut < 0 or cut != 2 * length - self._length(2 * length):
             raise CheckpointError(
@@ -96,7 +109,13 @@ class _Axis:
         return found.movedim(2 + self.axis, -1).flatten(0, -2)
 
     def _length(self, length: int) -> int:
-        return self._output(self._noise(length, 1.0)).shape[-1]
+        try:
+            return self._output(self._noise(length, 1.0)).shape[-1]
+        except REFUSALS as error:
+            raise CheckpointError(
+                f"The network takes no image of {length} pixels ({first_line(error)}).",
+                "Only networks that take images of any size can be run.",
+            ) from None
 
     def _divisor(self, length: int) -> int:
         """Return the least shift of the input that shifts the output."""
@@ -108,16 +127,14 @@ class _Axis:
             except REFUSALS:
                 continue
             middle = first.shape[-1] // 2
+            if middle < divisor + 4:
+                break
             part = slice(middle - 4, middle + 4)
             moved = second[:, middle - 4 - divisor : middle + 4 - divisor]
             spread = float(first.max() - first.min())
             if (first[:, part] - moved).abs().max() <= ROUNDING * spread:
                 return divisor
-        raise CheckpointError(
-            "The network does not repeat on any grid of pixels: it is not "
-            "convolutional, or its result depends on the tile.",
-            "It cannot be tiled; run it on whole images.",
-        )
+        return DIVISORS[-1]  # no shift does: the output depends on the whole image
 
     def _halo(self, length: int, cropped: int) -> Span:
         """Return how far outputs depend beyond the middle line (left, right)."""
@@ -137,17 +154,15 @@ class _Axis:
                     left = max(left, int(places[-1]) + cropped - line + 1)
                 else:
                     right = max(right, line - int(places[0]) - cropped)
-        return min(left, self.most), min(right, self.most)
+        return min(left, self.half), min(right, self.half)
 
     def _smallest(self, divisor: int, cut: int) -> int:
         for length in self._candidates(divisor, cut):
-            try:
+            with contextlib.suppress(CheckpointError):
                 if self._length(length) == length - cut:
                     return length
-            except REFUSALS:
-                continue
-        return 2 * self.most
+        return 2 * self.half
 
     def _candidates(self, divisor: int, cut: int) -> Iterator[int]:
-        first = (2 * self.most) % divisor if cut else 0
-        return iter(range(first + cut or divisor, 2 * self.most, divisor))
+        first = (2 * self.half) % divisor if cut else 0
+        return iter(range(first + cut or divisor, 2 * self.half, divisor))

@@ -20,6 +20,7 @@ from napari_unet.core.tiling import Geometry
 from napari_unet.errors import AxesError, SettingsError
 from napari_unet.graph_settings import Graph
 from napari_unet.io.training_data import TrainingImage, as_planes
+from napari_unet.nn.building import not_rebuilt
 from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.graph import GraphNetwork, with_outputs
 from napari_unet.nn.losses import INSTANCE_CHANNELS, Objective, plan_objective
@@ -31,7 +32,7 @@ from napari_unet.nn.samples import (
     relative_spacing,
 )
 from napari_unet.nn.unet import UNet
-from napari_unet.settings import Architecture, Recipe, Separation
+from napari_unet.settings import Architecture, Opaque, Recipe, Separation
 from napari_unet.training_settings import Training
 
 # An axis is pooled once its pixels are less than this times as large as the smallest.
@@ -343,5 +344,8 @@ def _with_outputs(
         if isinstance(recipe.architecture, Graph):
             graph, head = with_outputs(recipe.architecture, n_outputs)
             return graph, GraphNetwork(graph), head
-        arch = recipe.architecture.replace(out_channels=n_outputs)
+        arch = recipe.architecture
+        if isinstance(arch, Opaque):
+            raise not_rebuilt(arch)
+        arch = arch.replace(out_channels=n_outputs)
         return arch, UNet(arch), "head"

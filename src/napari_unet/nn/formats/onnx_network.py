@@ -52,6 +52,8 @@ class OnnxNetwork(OpaqueNetwork):
                 "Only networks from one image to one image can be run.",
             )
         self.input = inputs[0].name
+        kernels = [t.dims for t in model.graph.initializer if len(t.dims) in (4, 5)]
+        self.width = max((dims[0] for dims in kernels[:2]), default=64)
         claimed = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]
         self.session = _session(_without_sizes(model), name)
         ndims = (len(claimed) - 2,) if len(claimed) in (4, 5) else (2, 3)

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from napari_unet.errors import CheckpointError
+from napari_unet.nn.building import assume_recipe
 from napari_unet.nn.shapes import REFUSALS
+from napari_unet.settings import Opaque, Recipe
 
 # Sides that are tried, by number of spatial axes: large enough for deep networks.
 SIDES = {2: (64, 256, 512), 3: (32, 64, 128)}
@@ -41,9 +43,43 @@ class Form:
 
 
 class OpaqueNetwork(nn.Module):
-    """A network that takes and gives one tensor; a copy shares what it wraps."""
+    """A network that takes and gives one tensor.
+
+    Attributes
+    ----------
+    form
+        What it takes and gives.
+    width
+        Channels of its widest map at full resolution, about.
+    """
 
     form: Form
+    width: int = 64
+
+    @property
+    def bytes_per_pixel(self) -> float:
+        """Bytes of activations for each pixel read: six maps of that width, float32."""
+        return 4.0 * 6 * self.width
+
+
+def assume_opaque_recipe(
+    form: Form, kind: str, name: str
+) -> tuple[Recipe, tuple[str, ...]]:
+    """Return a recipe for a network that came with its file, and what was assumed."""
+    architecture = Opaque.parse(
+        {
+            "ndim": form.ndim,
+            "in_channels": form.in_channels,
+            "out_channels": form.out_channels,
+            "format": kind,
+        }
+    )
+    recipe, notes = assume_recipe(architecture, name)
+    measured = f"The geometry of this {kind} network was measured, not computed."
+    if not form.bounded:
+        return recipe, (*notes, measured)
+    ends = "Its outputs lie between 0 and 1: no activation was added."
+    return recipe.replace(activation="none"), (*notes, ends, measured)
 
 
 def find_form(

@@ -27,6 +27,7 @@ class ScriptNetwork(OpaqueNetwork):
         super().__init__()
         self.script = script
         kernels = [p for p in script.state_dict().values() if p.ndim in (4, 5)]
+        self.width = max((k.shape[0] for k in kernels[:2]), default=64)
         self.form = find_form(
             self.forward,
             ndims=sorted({k.ndim - 2 for k in kernels}) or (2, 3),
@@ -35,7 +36,7 @@ class ScriptNetwork(OpaqueNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the script on (N, C, ...); of several outputs the first counts."""
-        return first_tensor(self.script(x)).detach()
+        return first_tensor(self.script(x))
 
     @classmethod
     def load(cls, file: RegularFile) -> Self:
@@ -55,4 +56,6 @@ class ScriptNetwork(OpaqueNetwork):
                 f"{file.name} is damaged or no TorchScript ({first_line(error)}).",
                 COPY_AGAIN,
             ) from None
+        for parameter in script.parameters():
+            parameter.requires_grad_(False)
         return cls(script.eval()).eval()
