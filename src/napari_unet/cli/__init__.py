@@ -40,5 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _stop(message: str, status: int) -> None:
-    sys.stderr.write(f"napari-unet: {' '.join(message.split())}\n")
+    # A message may quote a file: nothing in it may steer the terminal.
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    sys.stderr.write(f"napari-unet: {line}\n")
     sys.exit(status)
