@@ -127,6 +127,21 @@ def test_keep_unseeded():
     assert first == [1, 0, 2]
 
 
+def test_a_speck_that_is_dropped_leaves_no_hole():
+    interior = np.zeros((11, 11))
+    interior[1:10, 1:10] = 0.9
+    interior[4:7, 4:7] = 0.2
+    interior[5, 5] = 0.9
+    settings = PLAIN.replace(fill_holes=True)
+    with_speck = separate_instances(stored(interior), ("interior",), settings)
+    assert with_speck.max() == 2
+    dropped = settings.replace(min_size=5)
+    labels = separate_instances(stored(interior), ("interior",), dropped)
+    wanted = np.zeros((11, 11))
+    wanted[1:10, 1:10] = 1
+    np.testing.assert_array_equal(labels, wanted)
+
+
 def test_fill_holes_counts_before_small_objects_go():
     interior = np.zeros((9, 9))
     interior[2:7, 2:7] = 1

@@ -185,13 +185,16 @@ class AxesPlan:
         return labels[key].transpose([kept.index(a) for a in self.spatial])
 
     def probabilities_view(
-        self, probabilities: npt.NDArray[Any], sample: Mapping[str, int]
+        self, probabilities: ArrayLike, sample: Mapping[str, int]
     ) -> npt.NDArray[Any]:
-        """Return the view (C, [Z,] Y, X) of one sample; C is the first axis stored."""
+        """Return one sample (C, [Z,] Y, X); C is the first axis stored.
+
+        A view if `probabilities` are in memory.
+        """
         key = (slice(None), *(sample.get(a, slice(None)) for a in self.labels_axes))
         kept = [a for a in self.labels_axes if a not in sample]
         order = [0, *(1 + kept.index(a) for a in self.spatial)]
-        return probabilities[key].transpose(order)
+        return np.asarray(probabilities[key]).transpose(order)
 
 
 def plan_axes(axes: str, shape: tuple[int, ...], *, ndim: int) -> AxesPlan:

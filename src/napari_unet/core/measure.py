@@ -3,31 +3,37 @@
 The same columns feed napari's feature table, the CSV of the shell, and the filters by
 size. Names are fixed here, one per axis and channel, so that an empty image has the
 same columns as a full one.
+
+Labels and image may be lazy: a band of rows is read at a time.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import regionprops_table
 
-from napari_unet.core.overlap import label_array, label_runs, refuse_negative
+from napari_unet.core.axes import ArrayLike
+from napari_unet.core.object_sums import (
+    Key,
+    ObjectSums,
+    bands,
+    find_ids,
+    number_objects,
+    start_of,
+)
+from napari_unet.core.overlap import label_array
 from napari_unet.errors import AxesError, SettingsError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Table = dict[str, NDArray[Any]]
 
-_INTENSITIES = ("intensity_mean", "intensity_min", "intensity_max")
-
 
 def measure_objects(
-    labels: NDArray[Any],
-    image: NDArray[Any] | None = None,
+    labels: ArrayLike,
+    image: ArrayLike | None = None,
     *,
     axes: str,
     pixel_size: Sequence[float] | None = None,
@@ -64,32 +70,29 @@ def measure_objects(
     UNetError
         If the labels are not integers or hold negative ids.
     """
-    labels = label_array(labels)
-    _check_spatial(axes, labels.ndim)
-    _check_image(image, labels.shape)
-    if labels.size == 0:
-        labels, image = _background_pixel(image, len(axes))
-    channels = _channels_last(image)
-    ids, numbered = _number(labels)
-    measured: Table = regionprops_table(  # type: ignore[no-untyped-call]
-        numbered,
-        channels,
-        properties=(
-            *("area", "centroid", "bbox"),
-            *(_INTENSITIES if channels is not None else ()),
-        ),
-    )
+    shape = tuple(labels.shape)
+    _check_spatial(axes, len(shape))
+    _check_image(image, shape)
+    ids = find_ids(labels)
+    n_channels = 0 if image is None else image.shape[0]
+    sums = ObjectSums.of(len(ids), n_channels)
+    for key in bands(shape):
+        numbers = number_objects(label_array(labels[key]), ids)
+        sums.add(numbers, start_of(key))
+        pixels = () if image is None else np.asarray(image[(slice(None), *key)])
+        for channel, values in enumerate(pixels):
+            sums.add_channel(channel, numbers, values)
     return {
-        "label": ids,
-        **_geometry(measured, axes, labels.shape),
-        **_intensities(measured, 0 if channels is None else channels.shape[-1]),
-        **_physical(measured["area"], axes, pixel_size),
+        "label": ids.astype(np.int64),
+        **_geometry(sums, axes, shape),
+        **_intensities(sums),
+        **_physical(sums.area, axes, pixel_size),
     }
 
 
 def measure_stack(
-    labels: NDArray[Any],
-    image: NDArray[Any] | None = None,
+    labels: ArrayLike,
+    image: ArrayLike | None = None,
     *,
     axes: str,
     spatial_axes: str,
@@ -100,7 +103,7 @@ def measure_stack(
     Parameters
     ----------
     labels
-        Label image with the axes `axes`; read one sample at a time.
+        Label image with the axes `axes`.
     image
         Intensities, (C, *labels.shape).
     axes
@@ -127,94 +130,92 @@ def measure_stack(
             f"The axes {spatial_axes} do not occur in this order in {axes}.",
             "Name spatial axes that the labels have, in the order of the labels.",
         )
-    _check_names(axes, labels.ndim)
-    _check_image(image, labels.shape)
-    others = [(at, axis) for at, axis in enumerate(axes) if axis not in spatial_axes]
+    _check_names(axes, len(labels.shape))
+    _check_image(image, tuple(labels.shape))
+    others = {at: axis for at, axis in enumerate(axes) if axis not in spatial_axes}
     tables = []
-    for position in np.ndindex(*(labels.shape[at] for at, _ in others)):
-        index: list[Any] = [slice(None)] * len(axes)
-        for (at, _), value in zip(others, position, strict=True):
-            index[at] = value
+    for position in np.ndindex(*(labels.shape[at] for at in others)):
+        at = dict(zip(others, position, strict=True))
+        behind_c = {axis + 1: index for axis, index in at.items()}
         table = measure_objects(
-            labels[tuple(index)],
-            None if image is None else image[(slice(None), *index)],
+            _Sample(labels, at),
+            None if image is None else _Sample(image, behind_c),
             axes=spatial_axes,
             pixel_size=pixel_size,
         )
-        tables.append(_place(others, position, len(table["label"])) | table)
+        tables.append(_place(others, at, len(table["label"])) | table)
     if not tables:
-        pixel = _background_pixel(image, len(spatial_axes))
-        table = measure_objects(*pixel, axes=spatial_axes, pixel_size=pixel_size)
-        return _place(others, (0,) * len(others), 0) | table
+        table = _measure_nothing(image, spatial_axes, pixel_size)
+        return _place(others, dict.fromkeys(others, 0), 0) | table
     return {
         name: np.concatenate([table[name] for table in tables]) for name in tables[0]
     }
 
 
-def _place(
-    others: list[tuple[int, str]], position: tuple[int, ...], n_objects: int
-) -> Table:
+class _Sample:
+    """One frame or plane of a stack, still lazy.
+
+    `fixed` gives the index along the axes that are left out.
+    """
+
+    def __init__(self, stack: ArrayLike, fixed: Mapping[int, int]) -> None:
+        self.stack, self.fixed = stack, fixed
+        self.kept = [at for at in range(len(stack.shape)) if at not in fixed]
+        self.shape = tuple(stack.shape[at] for at in self.kept)
+        self.dtype = stack.dtype
+
+    def __getitem__(self, key: Key) -> Any:
+        at = {**self.fixed, **dict(zip(self.kept, key, strict=True))}
+        return self.stack[tuple(at[axis] for axis in range(len(self.stack.shape)))]
+
+
+def _place(others: Mapping[int, str], at: Mapping[int, int], n_objects: int) -> Table:
     """Return the columns that tell the sample."""
     return {
-        axis.lower(): np.full(n_objects, value, np.int64)
-        for (_, axis), value in zip(others, position, strict=True)
+        letter.lower(): np.full(n_objects, at[axis], np.int64)
+        for axis, letter in others.items()
     }
 
 
-def _background_pixel(
-    image: NDArray[Any] | None, ndim: int
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Stand in for labels without a pixel, which scikit-image cannot measure."""
-    shape = (1,) * ndim
+def _measure_nothing(
+    image: ArrayLike | None, axes: str, pixel_size: Sequence[float] | None
+) -> Table:
+    """Return the columns of a stack without a single sample."""
+    shape = (0,) * len(axes)
     blank = None if image is None else np.zeros((image.shape[0], *shape))
-    return np.zeros(shape, np.uint8), blank
+    nothing = np.zeros(shape, np.int32)
+    return measure_objects(nothing, blank, axes=axes, pixel_size=pixel_size)
 
 
-def _number(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the ids, and labels in which they are replaced by 1, 2, 3, ...
-
-    scikit-image makes a list as long as the greatest id.
-    """
-    (values,), lengths = label_runs(labels)
-    present = np.unique(values)
-    refuse_negative(present)
-    ids = present[present != 0]
-    numbers = np.where(values == 0, 0, np.searchsorted(ids, values) + 1)
-    numbered = np.repeat(numbers.astype(np.int32), lengths).reshape(labels.shape)
-    return ids.astype(np.int64), numbered
-
-
-def _geometry(measured: Table, axes: str, shape: tuple[int, ...]) -> Table:
+def _geometry(sums: ObjectSums, axes: str, shape: tuple[int, ...]) -> Table:
     """Return the columns that depend on the labels alone."""
-    ndim = len(axes)
-    area = measured["area"]
-    table: Table = {"area": area.astype(np.int64)}
-    names = axes.lower()
-    starts = [measured[f"bbox-{at}"] for at in range(ndim)]
-    ends = [measured[f"bbox-{at + ndim}"] for at in range(ndim)]
-    touches = np.zeros(len(area), np.bool_)
-    for start, end, length in zip(starts, ends, shape, strict=True):
-        touches |= (start == 0) | (end == length)
-    table |= {f"centroid_{n}": measured[f"centroid-{i}"] for i, n in enumerate(names)}
-    table |= {f"bbox_min_{n}": start for n, start in zip(names, starts, strict=True)}
-    table |= {f"bbox_max_{n}": end for n, end in zip(names, ends, strict=True)}
+    ndim, names = len(axes), axes.lower()
+    area = sums.area
+    low, high = sums.low[1:, -ndim:], sums.high[1:, -ndim:] + 1
+    centre = sums.place[1:, -ndim:] / np.maximum(area, 1)[:, None]
+    touches = ((low == 0) | (high == np.array(shape))).any(axis=1)
+    table: Table = {"area": area}
+    table |= {f"centroid_{n}": centre[:, at] for at, n in enumerate(names)}
+    table |= {f"bbox_min_{n}": low[:, at] for at, n in enumerate(names)}
+    table |= {f"bbox_max_{n}": high[:, at] for at, n in enumerate(names)}
     # Of the disk, area = pi/4 d^2; of the ball, volume = pi/6 d^3.
     table["equivalent_diameter"] = (2 * ndim * area / math.pi) ** (1 / ndim)
     table["touches_border"] = touches
     return table
 
 
-def _intensities(measured: Table, n_channels: int) -> Table:
+def _intensities(sums: ObjectSums) -> Table:
     """Return mean, minimum and maximum of each channel."""
-    return {
-        f"{name}_{channel}": measured[f"{name}-{channel}"]
-        for channel in range(n_channels)
-        for name in _INTENSITIES
-    }
+    table: Table = {}
+    for channel in range(len(sums.total)):
+        table[f"intensity_mean_{channel}"] = sums.total[channel, 1:] / sums.area
+        table[f"intensity_min_{channel}"] = sums.least[channel, 1:]
+        table[f"intensity_max_{channel}"] = sums.most[channel, 1:]
+    return table
 
 
 def _physical(
-    area: NDArray[np.float64], axes: str, pixel_size: Sequence[float] | None
+    area: NDArray[np.int64], axes: str, pixel_size: Sequence[float] | None
 ) -> Table:
     """Return the size in square or cubic micrometres, if pixels have a size."""
     if pixel_size is None:
@@ -233,21 +234,11 @@ def _physical(
     return {name: area * math.prod(pixel_size)}
 
 
-def _channels_last(image: NDArray[Any] | None) -> NDArray[Any] | None:
-    """Return the image as scikit-image wants it; no channels are no image."""
-    if image is None or image.shape[0] == 0:
-        return None
-    channels = np.moveaxis(np.asarray(image), 0, -1)
-    # Means come in the precision of the image, and half is too little for them.
-    half = channels.dtype == np.float16
-    return channels.astype(np.float32) if half else channels
-
-
-def _check_image(image: NDArray[Any] | None, labels: tuple[int, ...]) -> None:
-    if image is None or (image.ndim > 0 and image.shape[1:] == labels):
+def _check_image(image: ArrayLike | None, labels: tuple[int, ...]) -> None:
+    if image is None or (len(image.shape) > 0 and tuple(image.shape[1:]) == labels):
         return
     raise AxesError(
-        f"An image of the shape {image.shape} does not fit labels of {labels}.",
+        f"An image of the shape {tuple(image.shape)} does not fit labels of {labels}.",
         "Give the channels first and then the axes of the labels.",
     )
 

@@ -40,7 +40,7 @@ def separate_instances(
     """Return one label per cell.
 
     Seeds and mask are thresholded, the seeds are grown over the mask, holes are
-    filled, and what is too small afterwards is removed.
+    filled, and what is too small afterwards is removed, inside objects without a trace.
 
     Parameters
     ----------
@@ -83,9 +83,13 @@ def separate_instances(
     if separation.keep_unseeded:
         smallest = max(separation.min_size, separation.min_seed_size)
         labels = add_unseeded(labels, mask, smallest, connectivity=connectivity)
-    if separation.fill_holes:
-        labels = fill_holes(labels, connectivity=connectivity)
-    return renumber(labels, min_size=separation.min_size)
+    if not separation.fill_holes:
+        return renumber(labels, min_size=separation.min_size)
+    labels = fill_holes(labels, connectivity=connectivity)
+    kept = renumber(labels, min_size=separation.min_size)
+    # A speck that was dropped inside an object has left a hole; the numbers stay.
+    dropped = np.count_nonzero(kept) < np.count_nonzero(labels)
+    return fill_holes(kept, connectivity=connectivity) if dropped else kept
 
 
 def separate_semantic(probabilities: NDArray[Any]) -> NDArray[np.int32]:

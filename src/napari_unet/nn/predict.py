@@ -131,8 +131,10 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
         for (name, conv), (norm_name, norm) in itertools.pairwise(children):
             fixed = isinstance(norm, FIXED_NORMS) and norm.track_running_stats
             if fixed and isinstance(conv, (nn.Conv2d, nn.Conv3d)):
-                fused = fuse_conv_bn_eval(conv, cast("nn.BatchNorm2d", norm))
-                setattr(module, name, fused)
+                dtype = conv.weight.dtype
+                # In float64, so that folding itself rounds only once.
+                pair = conv.double(), cast("nn.BatchNorm2d", norm).double()
+                setattr(module, name, fuse_conv_bn_eval(*pair).to(dtype))
                 setattr(module, norm_name, nn.Identity())
     return network
 

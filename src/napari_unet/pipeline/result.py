@@ -60,4 +60,5 @@ class Segmentation:
             channels=self.channels,
             axes=self.axes,
             spatial=self.spatial,
+            semantic=self.semantic,
         )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.core.axes import guess_axes, plan_axes
+from napari_unet.core.axes import ArrayLike, guess_axes, plan_axes
 from napari_unet.core.fixed_point import to_fixed_point
 from napari_unet.core.separation import separate_instances, separate_semantic
 from napari_unet.errors import AxesError
@@ -21,12 +21,13 @@ SEPARATION = Separation()
 
 
 def separate(
-    probabilities: Array,
+    probabilities: ArrayLike,
     separation: Separation = SEPARATION,
     *,
     channels: Sequence[str] = (),
     axes: str | None = None,
     spatial: str | None = None,
+    semantic: bool | None = None,
 ) -> npt.NDArray[np.int32]:
     """Turn probabilities of any network into labels.
 
@@ -34,36 +35,68 @@ def separate(
     ----------
     probabilities
         C first: (C, Y, X), (C, Z, Y, X), or (C, ...) with `axes`. uint8 and uint16
-        are fixed point; others are numbers from 0 to 1.
+        are fixed point; others are numbers from 0 to 1. May be lazy: it is read one
+        sample at a time.
     separation
         Thresholds and the rest.
     channels
         Names of C; by default interior; background, interior; background, interior,
-        boundary for 1, 2, 3 channels. Names outside the vocabulary are classes: the
-        labels are then the index of the strongest.
+        boundary for 1, 2, 3 channels.
     axes
         Axes after C; by default YX or ZYX.
     spatial
         Axes of one sample, ``"YX"`` or ``"ZYX"``; others are repeated over. By
         default ZYX if there is a Z.
+    semantic
+        Whether the channels are classes: the labels are then the index of the
+        strongest. By default they are if a name is none of background, interior,
+        boundary and distance.
 
     Returns
     -------
     numpy.ndarray
         int32, `axes`.
+
+    Raises
+    ------
+    UNetError
+        If channels, axes and values do not fit together.
     """
-    stored = to_fixed_point(np.asarray(probabilities))
-    names = _channel_names(tuple(channels), len(stored))
-    letters = axes or guess_axes(stored.shape[1:])
+    array = (
+        probabilities if hasattr(probabilities, "shape") else np.array(probabilities)
+    )
+    names, letters = _names_and_axes(array, tuple(channels), axes)
     within = spatial or ("ZYX" if "Z" in letters else "YX")
-    plan = plan_axes(letters, stored.shape[1:], ndim=len(within))
+    plan = plan_axes(letters, tuple(array.shape[1:]), ndim=len(within))
+    classes = semantic
+    if classes is None:
+        classes = not INSTANCE_CHANNELS.issuperset(names)
     check_link(plan, separation)
     labels = np.zeros(plan.labels_shape, np.int32)
     for sample in plan.samples():
-        view = plan.probabilities_view(stored, sample)
+        stored = to_fixed_point(plan.probabilities_view(array, sample))
         target = plan.labels_view(labels, sample)
-        target[...] = separate_sample(view, names, separation)
+        target[...] = separate_sample(stored, names, separation, semantic=classes)
     return link(labels, plan, separation)
+
+
+def _names_and_axes(
+    array: ArrayLike, channels: tuple[str, ...], axes: str | None
+) -> tuple[tuple[str, ...], str]:
+    """Return the names of C and the axes after it, given or guessed."""
+    shape = tuple(array.shape)
+    if len(shape) < 3:
+        raise AxesError(
+            f"Probabilities of shape {shape} have no channels.",
+            "Put the channels first: (C, Y, X) or (C, Z, Y, X).",
+        )
+    letters = guess_axes(shape[1:]) if axes is None else axes
+    if "C" in letters.upper():
+        raise AxesError(
+            f"The axes {letters} name the channels, which always come first.",
+            "Name the axes after them only, such as YX.",
+        )
+    return _channel_names(channels, shape[0]), letters
 
 
 INSTANCE_CHANNELS = frozenset({"background", "interior", "boundary", "distance"})
