@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from napari_unet.cli.options import numbers, parse_choices, settings_flags, split
+from napari_unet.cli import Cancelled
+from napari_unet.cli.options import numbers, settings_flags, split
 from napari_unet.cli.train_command import train
 from napari_unet.errors import SettingsError
 from napari_unet.settings import (
@@ -18,8 +20,21 @@ from napari_unet.settings import (
     Tiling,
 )
 
+
+class Commands(TyperGroup):
+    """The commands; an interrupt becomes `Cancelled`, which says what is done."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run one command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Cancelled("Cancelled; nothing that was complete is lost.") from None
+
+
 app = typer.Typer(
     name="napari-unet",
+    cls=Commands,
     help="Cell segmentation with U-Nets: exact tiling, one label per cell.",
     no_args_is_help=True,
     add_completion=False,
@@ -64,14 +79,6 @@ Channels = Annotated[
     typer.Option(metavar="N[,N..]", help="Image channels for the model, from 0."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps or xpu.")]
-Trust = Annotated[bool, typer.Option("--trust", help="Let code in the checkpoint run.")]
-Assume = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="KEY=VALUE",
-        help="What the checkpoint does not say, as `inspect` lists it; repeatable.",
-    ),
-]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that exist.")
 ]
@@ -107,8 +114,6 @@ def segment(
     separation: Separation,
     normalization: Normalization,
     model: ModelName = "nuclei",
-    trust: Trust = False,
-    assume: Assume = None,
     axes: Axes = None,
     series: Annotated[int, typer.Option(help="Image in a file of several.")] = 0,
     channels: Channels = None,
@@ -134,12 +139,18 @@ def segment(
     OUT/<stem>.tif, OUT/<stem>_overlay.png and OUT/<stem>_objects.csv.
     Settings that are not given are the model's.
     """
-    from napari_unet.cli import batch
-    from napari_unet.cli.outputs import Wanted
+    from napari_unet.cli.batch import segment_many, segment_one
+    from napari_unet.cli.request import Request
+    from napari_unet.cli.targets import Wanted
     from napari_unet.io.folders import list_images
     from napari_unet.nn.checkpoint import load_model
     from napari_unet.pipeline import Options
 
+    if overwrite and resume:
+        raise SettingsError(
+            "--overwrite and --resume exclude each other.",
+            "Start afresh with the one, or go on with the other.",
+        )
     files = list_images(images)
     single = len(images) == 1 and files == images
     options = Options(
@@ -159,12 +170,11 @@ def segment(
         objects=not single if objects is None else objects,
         probabilities=probabilities,
     )
-    loaded = load_model(model, trust=trust, choices=parse_choices(assume or ()))
-    request = batch.Request(loaded, options, wanted, series)
+    request = Request(load_model(model), options, wanted, series)
     if single:
-        batch.segment_one(files[0], out, request, overwrite=overwrite)
+        segment_one(files[0], out, request, overwrite=overwrite, resume=resume)
     else:
-        batch.segment_many(files, out, request, overwrite=overwrite, resume=resume)
+        segment_many(files, out, request, overwrite=overwrite, resume=resume)
 
 
 @app.command()
@@ -246,8 +256,13 @@ def demo(
         Path | None, typer.Option(help="Your own image instead of the sample.")
     ] = None,
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for the results.")
-    ] = Path("napari-unet-demo"),
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Folder for the results (napari-unet-demo, which may be repeated).",
+        ),
+    ] = None,
     model: ModelName = "nuclei",
     axes: Axes = None,
     device: Device = "auto",
@@ -257,9 +272,10 @@ def demo(
     show: Annotated[
         bool, typer.Option("--show", help="Open the result in napari.")
     ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Segment a sample of touching nuclei and say how well it went."""
-    from napari_unet.cli.demo import run_demo
+    from napari_unet.cli.demo import FOLDER, run_demo
     from napari_unet.pipeline import Options
 
     if image is not None and volume:
@@ -267,7 +283,15 @@ def demo(
             "--image and --volume exclude each other.", "Give one of the two."
         )
     options = Options(axes=axes, device=device, separation=separation)
-    run_demo(out, model, options, image=image, volume=volume, show=show)
+    run_demo(
+        out or FOLDER,
+        model,
+        options,
+        image=image,
+        volume=volume,
+        show=show,
+        overwrite=overwrite or out is None,
+    )
 
 
 @app.command()
@@ -285,25 +309,6 @@ def export(
     from napari_unet.cli.export import export_package
 
     export_package(model, out, credits, overwrite=overwrite)
-
-
-@app.command()
-def inspect(
-    model: Annotated[str, typer.Argument(help="Bundled name or checkpoint.")],
-    assume: Assume = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print everything as JSON.")
-    ] = False,
-    every: Annotated[bool, typer.Option("--all", help="List all tensors.")] = False,
-) -> None:
-    """Tell what is in a checkpoint, without running any of it.
-
-    Weights, metadata, code, what was recognised and what would be assumed, and
-    whether `segment` would run it.
-    """
-    from napari_unet.cli.inspection import inspect_file
-
-    inspect_file(model, assume=assume or (), as_json=json, every=every)
 
 
 @app.command()

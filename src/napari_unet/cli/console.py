@@ -22,7 +22,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def progress_bar() -> Progress:
-    """Return a progress bar that leaves no trace when it is done."""
+    """Return a progress bar that leaves no trace when it is done, nor in a log."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -30,7 +30,15 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         console=err,
         transient=True,
+        redirect_stdout=False,
+        disable=not err.is_terminal,
     )
+
+
+def say(text: str) -> None:
+    """Print a result to stdout, and past a progress bar on the same terminal."""
+    both = out.is_terminal and err.is_terminal
+    (err if both else out).print(text, markup=False)
 
 
 def follow(

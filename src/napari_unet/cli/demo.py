@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from napari_unet.cli.batch import Request, count_objects, segment_source
-from napari_unet.cli.console import err, follow, out, progress_bar
-from napari_unet.cli.outputs import Wanted
+from napari_unet.cli.batch import segment_source
+from napari_unet.cli.console import err, out, progress_bar
+from napari_unet.cli.outputs import summary, write_outputs
+from napari_unet.cli.request import Request
+from napari_unet.cli.targets import (
+    Wanted,
+    check_folder,
+    refuse_existing,
+    refuse_inputs,
+)
 from napari_unet.core.metrics import evaluate
 from napari_unet.core.simulate import simulate
 from napari_unet.core.simulate_settings import Simulation
-from napari_unet.errors import ImageFileError
 from napari_unet.io.images import ImageSource, read_image
 from napari_unet.io.write import write_image, write_labels
 from napari_unet.nn.checkpoint import load_model
 from napari_unet.pipeline import Options, Segmentation
 from napari_unet.settings import Separation
 
+FOLDER = Path("napari-unet-demo")
 PIXEL_SIZE_UM = 0.5
 SLICE_UM = 1.0
 
@@ -54,11 +62,16 @@ def run_demo(
     image: Path | None,
     volume: bool,
     show: bool,
+    overwrite: bool,
 ) -> None:
-    """Segment, write labels, picture and table, and print scores and paths."""
+    """Segment, write labels, picture and table, and print scores and paths.
+
+    Raises
+    ------
+    UNetError
+        If the image, the model or the folder do not allow it.
+    """
     started = time.perf_counter()
-    if folder.exists() and not folder.is_dir():
-        raise ImageFileError(f"{folder} is a file.", "Choose another folder.")
     truth = None
     if image is None:
         source, truth = sample(volume=volume)
@@ -66,33 +79,38 @@ def run_demo(
         source = read_image(image, axes=options.axes)
     if volume and "Z" not in options.separation.link:
         linked = Separation(link="Z").over(options.separation)
-        options = Options(**{**vars(options), "separation": linked})
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {
-        "labels": folder / f"{source.name}_labels.tif",
-        "overlay": folder / f"{source.name}_overlay.png",
-        "objects": folder / f"{source.name}_objects.csv",
-    }
+        options = replace(options, separation=linked)
+    paths = demo_paths(folder, source.name, with_truth=truth is not None)
+    check_folder(folder)
+    refuse_inputs(paths.values(), [] if image is None else [image])
+    refuse_existing(paths.values(), overwrite=overwrite)
     request = Request(load_model(model), options, Wanted(overlay=True, objects=True))
     with progress_bar() as bar:
-        result = segment_source(
-            source, paths, request, lambda job, name: follow(job, bar, name)
-        )
+        result = segment_source(source, request, bar)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_outputs(paths, source, result, request)
     if truth is not None:
-        paths |= write_sample(folder, source, truth)
+        sizes = source.pixel_size
+        write_image(paths["image"], source.data, axes=source.axes, pixel_size=sizes)
+        write_labels(paths["truth"], truth, axes=source.axes, pixel_size=sizes)
     _report(result, truth, paths, time.perf_counter() - started)
     if show:
         show_in_napari(source, result)
 
 
-def write_sample(
-    folder: Path, source: ImageSource, truth: np.ndarray[Any, Any]
-) -> dict[str, Path]:
-    """Write the simulated image and its truth beside the results."""
-    image, labels = folder / "sample.tif", folder / "sample_truth.tif"
-    write_image(image, source.data, axes=source.axes, pixel_size=source.pixel_size)
-    write_labels(labels, truth, axes=source.axes, pixel_size=source.pixel_size)
-    return {"image": image, "truth": labels}
+def demo_paths(folder: Path, name: str, *, with_truth: bool) -> dict[str, Path]:
+    """Return where each result lies, by what it is."""
+    paths = {
+        "labels": folder / f"{name}_labels.tif",
+        "overlay": folder / f"{name}_overlay.png",
+        "objects": folder / f"{name}_objects.csv",
+    }
+    if with_truth:
+        paths |= {
+            "image": folder / f"{name}.tif",
+            "truth": folder / f"{name}_truth.tif",
+        }
+    return paths
 
 
 def _report(
@@ -101,7 +119,7 @@ def _report(
     paths: dict[str, Path],
     seconds: float,
 ) -> None:
-    out.print(f"{count_objects(result)} objects in {seconds:.1f} s")
+    out.print(f"{summary(result)} in {seconds:.1f} s")
     if truth is not None:
         scores = evaluate(result.labels, truth)
         found = scores.summary()

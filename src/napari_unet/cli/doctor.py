@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from napari_unet.cli.console import out
 
@@ -76,10 +77,14 @@ def examine_clash() -> list[Finding]:
 
 def examine_torch() -> list[Finding]:
     """Look at torch and say why a GPU is not used, if one is there."""
-    import torch
+    try:
+        import torch
 
-    from napari_unet.nn.device import choose_device
-
+        from napari_unet.nn.device import choose_device
+    except (ImportError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        remedy = "pip install --force-reinstall torch: https://pytorch.org/get-started"
+        return [Finding("torch", f"does not load: {reason}", remedy)]
     device = choose_device()
     name = device.type
     if name == "cuda":
@@ -133,9 +138,8 @@ def nvidia_gpu() -> str:
 
 def examine_models() -> list[Finding]:
     """List the bundled models."""
-    from napari_unet.nn.checkpoint import bundled_models
-
-    return [Finding("models", ", ".join(bundled_models()) or "none")]
+    files = Path(__file__).parents[1].joinpath("models").glob("*.safetensors")
+    return [Finding("models", ", ".join(sorted(p.stem for p in files)) or "none")]
 
 
 def examine_napari() -> Finding:

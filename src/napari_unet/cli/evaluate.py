@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.cli.batch import refuse_existing
 from napari_unet.cli.console import err, out
+from napari_unet.cli.scored_frames import ScoredFrames
+from napari_unet.cli.targets import refuse_existing, refuse_inputs
 from napari_unet.core.metrics import Scores, evaluate
 from napari_unet.core.semantic_metrics import semantic_scores
-from napari_unet.errors import AxesError
-from napari_unet.io.folders import list_images, pair_by_stem, unpaired
-from napari_unet.io.images import read_image
 from napari_unet.io.tables import write_table
+from napari_unet.io.truth import pair_with_truth
 
 Array = npt.NDArray[Any]
 
@@ -32,74 +30,36 @@ def evaluate_files(
     n_classes: int = 0,
     overwrite: bool = False,
 ) -> None:
-    """Pair the files by stem, score them and print the scores."""
+    """Pair the files by stem, score them and print the scores.
+
+    Raises
+    ------
+    UNetError
+        If nothing can be paired, or a file holds no labels or does not fit.
+    """
+    paired = pair_with_truth(predictions, truth)
     if csv is not None:
+        refuse_inputs([csv], [path for path, _ in paired.pairs])
         refuse_existing([csv], overwrite=overwrite)
-    found, true = list_images([predictions]), list_images([truth])
-    pairs = [(found[0], true[0])] if len(found) == len(true) == 1 else None
-    if pairs is None:
-        pairs = pair_by_stem(found, true)
-        for path in unpaired(found, true):
-            err.print(f"{path} has no partner and is left out.", markup=False)
-    left, right = Frames([a for a, _ in pairs]), Frames([b for _, b in pairs])
+    for path in paired.unpaired:
+        err.print(f"{path} has no partner and is left out.", markup=False)
+    frames = ScoredFrames(paired.pairs, ignore=ignore)
+    for note in frames.notes:
+        err.print(note, markup=False)
     if n_classes:
-        scores = semantic_scores(left, right, n_classes=n_classes, ignore=(ignore, 255))
-        out.print(json.dumps(scores, indent=1), markup=False)
+        void = (-1, 255) if n_classes <= 255 else (-1,)
+        found = semantic_scores(
+            frames.predictions, frames.truths, n_classes=n_classes, ignore=void
+        )
+        out.print(json.dumps(found, indent=1), markup=False)
         return
-    scored = evaluate(left, right, ignore=ignore)
+    scores = evaluate(frames.predictions, frames.truths)
     if csv is not None:
-        write_table(csv, objects_columns(scored, left.names))
+        write_table(csv, objects_columns(scores, frames.names))
     if as_json:
-        out.print(json.dumps(scored.summary(), indent=1), markup=False)
+        out.print(json.dumps(scores.summary(), indent=1), markup=False)
     else:
-        print_scores(scored)
-
-
-class Frames(Sequence[Array]):
-    """Label images, one a frame (ids restart in each), read when they are needed."""
-
-    def __init__(self, paths: list[Path]) -> None:
-        self.frames: list[tuple[Path, int | None]] = []
-        for path in paths:
-            self.frames.extend((path, t) for t in _frames(path))
-
-    @property
-    def names(self) -> list[str]:
-        """A name for each frame."""
-        return [p.name if t is None else f"{p.name}[{t}]" for p, t in self.frames]
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    @overload
-    def __getitem__(self, index: int) -> Array: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Array]: ...
-
-    def __getitem__(self, index: int | slice) -> Array | list[Array]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        path, frame = self.frames[index]
-        source = read_image(path)
-        key = tuple(
-            frame if a == "T" and frame is not None else slice(None)
-            for a in source.axes
-        )
-        return np.asarray(source.data[key])
-
-
-def _frames(path: Path) -> Iterator[int | None]:
-    source = read_image(path)
-    source.close()
-    if "C" in source.axes:
-        raise AxesError(
-            f"{path} has {source.axes} axes: a picture with channels, not labels.",
-            "Give label images: one number per object, 0 for background.",
-        )
-    if "T" not in source.axes:
-        return iter((None,))
-    return iter(range(source.shape[source.axes.index("T")]))
+        print_scores(scores)
 
 
 def objects_columns(scores: Scores, names: list[str]) -> dict[str, Array]:

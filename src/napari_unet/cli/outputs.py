@@ -3,58 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.core.axes import ArrayLike, plan_axes
+from napari_unet.cli.request import Request
+from napari_unet.core.axes import ArrayLike
 from napari_unet.core.measure import measure_stack
 from napari_unet.io.images import ImageSource
-from napari_unet.io.names import stem
+from napari_unet.io.lazy import LazyArray
 from napari_unet.io.overlay import overlay, write_picture
 from napari_unet.io.planes import display_step, pick_plane, take_plane
 from napari_unet.io.tables import write_table
 from napari_unet.io.write import write_image, write_labels
-
-if TYPE_CHECKING:
-    from napari_unet.pipeline import Segmentation
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which files are written beside the labels."""
-
-    overlay: bool = False
-    objects: bool = False
-    probabilities: bool = False
-
-
-def output_paths(labels_path: Path, wanted: Wanted) -> dict[str, Path]:
-    """Return the path of each file that one image leads to, labels first."""
-    name = stem(labels_path)
-    paths = {"labels": labels_path}
-    if wanted.overlay:
-        paths["overlay"] = labels_path.with_name(f"{name}_overlay.png")
-    if wanted.objects:
-        paths["objects"] = labels_path.with_name(f"{name}_objects.csv")
-    if wanted.probabilities:
-        paths["probabilities"] = labels_path.with_name(f"{name}_probabilities.tif")
-    return paths
+from napari_unet.pipeline import Segmentation
 
 
 def write_outputs(
     paths: Mapping[str, Path],
     source: ImageSource,
     result: Segmentation,
+    request: Request,
     *,
-    pixel_size: Mapping[str, float],
-    class_names: tuple[str, ...] = (),
+    origin: list[Any] | None = None,
 ) -> None:
-    """Write what `paths` names; the labels last, since they say that all is done."""
-    provenance = {**result.provenance, "channel_names": list(result.channels)}
+    """Write what `paths` names; the labels last, since they say that all is done.
+
+    Parameters
+    ----------
+    paths
+        As `output_paths` gives them.
+    source
+        The image.
+    result
+        What is written.
+    request
+        Kept in the files, so that a stopped run can tell what is done.
+    origin
+        Identity of the image's file.
+    """
+    pixel_size = request.pixel_size(source)
+    provenance = {
+        **result.provenance,
+        "channel_names": list(result.channels),
+        "request": request.described(),
+        "source": origin,
+    }
     if "probabilities" in paths:
         write_image(
             paths["probabilities"],
@@ -67,7 +63,8 @@ def write_outputs(
     if "objects" in paths:
         write_table(paths["objects"], objects_table(source, result, pixel_size))
     if "overlay" in paths:
-        picture = draw_overlay(source, result.labels, result.axes, class_names)
+        names = result.channels if result.semantic else ()
+        picture = draw_overlay(source, result.labels, result.axes, names)
         write_picture(paths["overlay"], picture)
     write_labels(
         paths["labels"],
@@ -96,17 +93,49 @@ def draw_overlay(
 def objects_table(
     source: ImageSource, result: Segmentation, pixel_size: Mapping[str, float]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Measure each object on the image's own intensities; one row an object."""
-    plan = plan_axes(source.axes, source.shape, ndim=len(result.spatial))
-    image = np.asarray(source.data[...])
-    at = [source.axes.index(axis) for axis in result.axes]
-    channel = [source.axes.index("C")] if "C" in source.axes else []
-    image = image.transpose([*channel, *at])
-    sizes = tuple(pixel_size.get(axis, 0.0) for axis in plan.spatial)
+    """Measure each object on the image's own intensities; one row an object.
+
+    The image is read in bands, never as a whole.
+    """
+    sizes = tuple(pixel_size.get(axis, 0.0) for axis in result.spatial)
+    # Objects extend along the axes of one sample, in the order of the labels.
+    extent = "".join(a for a in result.axes if a in result.spatial)
+    by_axis = dict(zip(result.spatial, sizes, strict=True))
     return measure_stack(
         result.labels,
-        image if channel else image[None],
+        channels_first(source, result.axes),
         axes=result.axes,
-        spatial_axes=plan.spatial,
-        pixel_size=sizes if all(sizes) else None,
+        spatial_axes=extent,
+        pixel_size=[by_axis[axis] for axis in extent] if all(sizes) else None,
     )
+
+
+def channels_first(source: ImageSource, axes: str) -> LazyArray:
+    """Return a lazy view of an image as (C, *axes), with one C if it has none."""
+    order = [source.axes.index(a) if a in source.axes else None for a in "C" + axes]
+    return LazyArray(source.data, tuple(order), name=source.name)
+
+
+def summary(result: Segmentation) -> str:
+    """Say what was found, in a few words."""
+    if result.semantic:
+        found = [result.channels[int(c)] for c in np.unique(result.labels)]
+        return f"classes {', '.join(found)}"
+    n = count_objects(result)
+    return f"{n} object{'s' * (n != 1)}"
+
+
+def count_objects(result: Segmentation) -> int:
+    """Return the number of objects; ids restart along axes that are not linked."""
+    restarting = [
+        a
+        for a in result.axes
+        if a not in result.spatial and a not in result.separation.link
+    ]
+    labels = np.moveaxis(
+        result.labels,
+        [result.axes.index(a) for a in restarting],
+        range(len(restarting)),
+    )
+    frames = labels.reshape(-1, *labels.shape[len(restarting) :])
+    return sum(int(frame.max(initial=0)) for frame in frames)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_unet.cli.batch import refuse_existing
 from napari_unet.cli.console import err, out
+from napari_unet.cli.targets import refuse_existing
 from napari_unet.cli.train_view import View, show_plan, show_report, training_bar
 from napari_unet.core.training_events import Report
 from napari_unet.errors import SettingsError

@@ -7,6 +7,7 @@ the end, so neither an error nor a kill leaves half a file or costs the old one.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ from napari_unet.errors import ImageFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.part(\.\w+)?")
 
 
 @contextmanager
@@ -50,3 +54,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Delete temporary files that a kill has left in `folder`.
+
+    Only to be called where no other process is writing.
+    """
+    for path in folder.iterdir():
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)

@@ -1,13 +1,15 @@
 """Folders of images: which files are meant, and which belong together.
 
 The conventions of the field are recognised before "a folder of images": a zarr folder
-is one image, and the 2018 Data Science Bowl keeps one folder per image. Files that
-look like results lie beside their images, and are not images to be segmented.
+is one image, the 2018 Data Science Bowl keeps one folder per image, the Cell Tracking
+Challenge one per sequence. Files that look like results lie beside their images, and
+are not images to be segmented.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 Pair = tuple[Path, Path]
 
+_SEQUENCE = re.compile(r"\d{2,3}")
+_FRAME = re.compile(r"t\d{3,}")
+
 
 def list_images(paths: Sequence[Path]) -> list[Path]:
     """Expand files and folders to images.
@@ -32,7 +37,8 @@ def list_images(paths: Sequence[Path]) -> list[Path]:
     paths
         Files are taken as they are, folders are searched: a zarr folder is an image;
         a folder with ``images/`` in it or in its subfolders (Data Science Bowl 2018)
-        stands for the images there; any other stands for the images in it, by name,
+        stands for the images there, one with a sequence ``01/`` for its frames (Cell
+        Tracking Challenge); any other stands for the images in it, by name,
         without hidden files and without what looks like results (``_labels``,
         ``_masks``, ``_overlay``, ...), unless there is nothing else.
 
@@ -97,7 +103,7 @@ def _expand(path: Path) -> list[Path]:
         )
     if not path.is_dir() or is_zarr(path):
         return [path]
-    found = _images_in(path) or _images_in_bowl(path)
+    found = _images_in(path) or _images_in_bowl(path) or _images_in_sequence(path)
     if not found:
         raise ImageFileError(
             f"The folder {path} holds no images.",
@@ -120,6 +126,23 @@ def _images_in_bowl(folder: Path) -> list[Path]:
         return _images_in(folder / "images")
     subfolders = [sub / "images" for sub in _visible(folder) if sub.is_dir()]
     return [p for sub in subfolders if sub.is_dir() for p in _images_in(sub)]
+
+
+def _images_in_sequence(folder: Path) -> list[Path]:
+    """Return the frames of the only sequence of a Cell Tracking Challenge data set."""
+    sequences = [s for s in _visible(folder) if _SEQUENCE.fullmatch(s.name)]
+    frames = {s.name: _images_in(s) for s in sequences if s.is_dir()}
+    if len(frames) > 1 and all(map(_are_frames, frames.values())):
+        raise ImageFileError(
+            f"{folder} holds the sequences {', '.join(frames)} of the Cell Tracking "
+            "Challenge, whose frames have the same names.",
+            f"Name one of them, such as {sequences[0]}.",
+        )
+    return next((f for f in frames.values() if _are_frames(f)), [])
+
+
+def _are_frames(paths: list[Path]) -> bool:
+    return bool(paths) and all(_FRAME.fullmatch(stem(path)) for path in paths)
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -82,7 +82,7 @@ def _pair_frames(
     sequence: Path, kinds: tuple[str, ...]
 ) -> tuple[list[Pair], list[Path]]:
     """Return the pairs of a sequence, and the frames without truth."""
-    truths = {kind: _truths(_truth_folder(sequence, kind)) for kind in kinds}
+    truths = {kind: frame_truths(_truth_folder(sequence, kind)) for kind in kinds}
     pairs, unpaired = [], []
     for path in image_files(sequence):
         named = _FRAME.fullmatch(stem(path))
@@ -114,8 +114,11 @@ def _frame_pair(
     )
 
 
-def _truths(folder: Path) -> Truth:
-    """Return files and slices by frame; slices are empty where a file is the frame."""
+def frame_truths(folder: Path) -> Truth:
+    """Return files and slices by frame; slices are empty where a file is the frame.
+
+    `folder` is a ``SEG`` of the Cell Tracking Challenge.
+    """
     whole: dict[int, list[Path]] = defaultdict(list)
     slices: dict[int, dict[int, Path]] = defaultdict(dict)
     for path in image_files(folder) if folder.is_dir() else ():

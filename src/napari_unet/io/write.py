@@ -68,7 +68,7 @@ def write_labels(
             f"Labels have no channels, but their axes are {letters}.",
             "Write one file per channel, or use write_image.",
         )
-    _check_suffix(path, "Labels")
+    check_suffix(path, "Labels")
     dtype = _labels_type(labels, path)
     if path.suffix.lower() == ".npy":
         _write_npy(path, labels, dtype)
@@ -112,7 +112,7 @@ def write_image(
     """
     path = Path(path)
     letters = check_axes(axes, tuple(image.shape))
-    _check_suffix(path, "Images")
+    check_suffix(path, "Images")
     dtype = np.dtype(image.dtype).newbyteorder("=")
     if path.suffix.lower() == ".npy":
         _write_npy(path, image, dtype)
@@ -149,7 +149,8 @@ def read_provenance(path: str | Path) -> dict[str, Any] | None:
         return None
 
 
-def _check_suffix(path: Path, what: str) -> None:
+def check_suffix(path: Path, what: str) -> None:
+    """Raise `ImageFileError` if the name of `path` is not one that can be written."""
     suffix = path.suffix.lower()
     if suffix in (*_TIFF, ".npy"):
         return
