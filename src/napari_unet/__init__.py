@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from napari_unet.io.training_data import TrainingImage, load_pairs
     from napari_unet.nn.checkpoint import Model, load_model, save_model
     from napari_unet.nn.formats.bioimageio_export import export_model
-    from napari_unet.nn.formats.inspecting import Inspection, inspect_model
     from napari_unet.nn.training import iter_train, train
     from napari_unet.nn.unet import UNet
     from napari_unet.pipeline import Segmentation, iter_segment, segment, separate
@@ -37,7 +36,6 @@ _HOME = {
     "Augmentation": "training_settings",
     "Loss": "training_settings",
     "Credits": "settings",
-    "Inspection": "nn.formats.inspecting",
     "Model": "nn.checkpoint",
     "Normalization": "settings",
     "Prediction": "settings",
@@ -53,7 +51,6 @@ _HOME = {
     "evaluate": "core.metrics",
     "export_model": "nn.formats.bioimageio_export",
     "find_pairs": "io.pairing",
-    "inspect_model": "nn.formats.inspecting",
     "iter_segment": "pipeline",
     "iter_train": "nn.training",
     "load_model": "nn.checkpoint",
@@ -68,7 +65,6 @@ __all__ = [
     "Architecture",
     "Augmentation",
     "Credits",
-    "Inspection",
     "Loss",
     "Model",
     "Normalization",
@@ -85,7 +81,6 @@ __all__ = [
     "evaluate",
     "export_model",
     "find_pairs",
-    "inspect_model",
     "iter_segment",
     "iter_train",
     "load_model",
