@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import struct
 import zipfile
+import zlib
 
 METADATA_KEY = "napari_unet"
 # What reading a damaged file can raise, in torch, pickle and zipfile together.
@@ -23,6 +24,7 @@ DAMAGED = (
     pickle.UnpicklingError,
     struct.error,
     zipfile.BadZipFile,
+    zlib.error,
 )
 COPY_AGAIN = "Copy or download it again."
 SAVE_ALONE = "Save the state dict alone: torch.save(network.state_dict(), path)."

@@ -287,6 +287,21 @@ def test_torchscript_is_read_without_its_code(
     assert any("def forward" in code.text for code in contents.code)
 
 
+def test_a_file_without_checksums_is_read_and_said(
+    network: nn.Module, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.pt"
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(network.state_dict(), path)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    contents = open_checkpoint(path)
+    assert_same(contents.tensors, dict(network.state_dict()))
+    assert "without checksums" in contents.notes[-1]
+
+
 def test_safetensors_of_others(network: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     state = network.state_dict()

@@ -44,12 +44,18 @@ class Archive:
         The zip file.
     records
         By name, in the file's order, without folders.
+    checked
+        Whether it has checksums: `torch.save` can be told to write none.
     """
 
     def __init__(self, name: str, opened: zipfile.ZipFile) -> None:
         self.name = name
         self.opened = opened
         self.records = {r.filename: r for r in opened.infolist() if not r.is_dir()}
+        self.checked = any(record.CRC for record in self.records.values())
+        if not self.checked:
+            for record in self.records.values():
+                record.CRC = None  # type: ignore[assignment]  # to zipfile: none
 
     def size(self, record: str) -> int:
         """Return the unpacked size of a record.

@@ -32,6 +32,7 @@ from napari_unet.nn.formats.torchscript import ScriptNetwork
 from napari_unet.nn.weight_files import COPY_AGAIN
 
 PICKLE = "data.pkl"
+UNCHECKED = "The file was saved without checksums: damage to it would go unnoticed."
 BYTE_ORDERS = {b"little": "little", b"big": "big"}
 
 
@@ -61,6 +62,7 @@ def open_torch_zip(
         sources = _sources(archive, root)
         byte_order = _byte_order(archive, root)
         scripted = is_torchscript(archive, root)
+        checked = archive.checked
         state = find_state(content.value, file.name, weights=weights)
         check_sharing(state.tensors, file.size, file.name)
         _check_records(archive, root, state)
@@ -83,7 +85,7 @@ def open_torch_zip(
         read=read,
         hints=state.hints,
         code=(*sources, *_named(content, scripted=scripted)),
-        notes=state.notes,
+        notes=state.notes if checked else (*state.notes, UNCHECKED),
         network=network if scripted and trust else None,
         needs_trust="its TorchScript code" if scripted else "",
     )
