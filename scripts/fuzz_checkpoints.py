@@ -517,7 +517,9 @@ def fuzz(folder: Path, count: int, first: int = 0) -> collections.Counter[Any]:
             trouble = ran.stderr[-500:]
         except subprocess.TimeoutExpired as error:
             lines, died, trouble = (error.stdout or b"").decode(), "a hang", ""
-        judged = [json.loads(line) for line in lines.splitlines()]
+        # Libraries may print, too, and the last line of a worker that died be cut.
+        whole = (x for x in lines.splitlines() if x[:1] == "{" and x[-1:] == "}")
+        judged = [json.loads(line) for line in whole]
         for line in judged:
             counts[line.get("seed"), line["outcome"]] += 1
             if line["outcome"].startswith("FAILED"):
