@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_unet.io.training_data import TrainingImage, load_pairs
     from napari_unet.nn.checkpoint import Model, load_model, save_model
     from napari_unet.nn.formats.bioimageio_export import export_model
+    from napari_unet.nn.formats.inspecting import Inspection, inspect_model
     from napari_unet.nn.training import iter_train, train
     from napari_unet.nn.unet import UNet
     from napari_unet.pipeline import Segmentation, iter_segment, segment, separate
@@ -36,6 +37,7 @@ _HOME = {
     "Augmentation": "training_settings",
     "Loss": "training_settings",
     "Credits": "settings",
+    "Inspection": "nn.formats.inspecting",
     "Model": "nn.checkpoint",
     "Normalization": "settings",
     "Prediction": "settings",
@@ -51,6 +53,7 @@ _HOME = {
     "evaluate": "core.metrics",
     "export_model": "nn.formats.bioimageio_export",
     "find_pairs": "io.pairing",
+    "inspect_model": "nn.formats.inspecting",
     "iter_segment": "pipeline",
     "iter_train": "nn.training",
     "load_model": "nn.checkpoint",
@@ -65,6 +68,7 @@ __all__ = [
     "Architecture",
     "Augmentation",
     "Credits",
+    "Inspection",
     "Loss",
     "Model",
     "Normalization",
@@ -81,6 +85,7 @@ __all__ = [
     "evaluate",
     "export_model",
     "find_pairs",
+    "inspect_model",
     "iter_segment",
     "iter_train",
     "load_model",

@@ -66,5 +66,7 @@ def explain(error: Exception) -> str:
 
 
 def _stop(message: str, status: int) -> NoReturn:
-    sys.stderr.write(f"napari-unet: {' '.join(message.split())}\n")
+    # A message may quote a file: nothing in it may steer the terminal.
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    sys.stderr.write(f"napari-unet: {line}\n")
     sys.exit(status)

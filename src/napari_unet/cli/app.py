@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from napari_unet.cli import Cancelled
-from napari_unet.cli.options import numbers, settings_flags, split
+from napari_unet.cli.options import numbers, parse_choices, settings_flags, split
 from napari_unet.cli.train_command import train
 from napari_unet.errors import SettingsError
 from napari_unet.settings import (
@@ -79,6 +79,14 @@ Channels = Annotated[
     typer.Option(metavar="N[,N..]", help="Image channels for the model, from 0."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps or xpu.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Let code in the checkpoint run.")]
+Assume = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="What the checkpoint does not say, as `inspect` lists it; repeatable.",
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that exist.")
 ]
@@ -114,6 +122,8 @@ def segment(
     separation: Separation,
     normalization: Normalization,
     model: ModelName = "nuclei",
+    trust: Trust = False,
+    assume: Assume = None,
     axes: Axes = None,
     series: Annotated[int, typer.Option(help="Image in a file of several.")] = 0,
     channels: Channels = None,
@@ -170,7 +180,8 @@ def segment(
         objects=not single if objects is None else objects,
         probabilities=probabilities,
     )
-    request = Request(load_model(model), options, wanted, series)
+    loaded = load_model(model, trust=trust, choices=parse_choices(assume or ()))
+    request = Request(loaded, options, wanted, series)
     if single:
         segment_one(files[0], out, request, overwrite=overwrite, resume=resume)
     else:
@@ -309,6 +320,25 @@ def export(
     from napari_unet.cli.export import export_package
 
     export_package(model, out, credits, overwrite=overwrite)
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="Bundled name or checkpoint.")],
+    assume: Assume = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print everything as JSON.")
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="List all tensors.")] = False,
+) -> None:
+    """Tell what is in a checkpoint, without running any of it.
+
+    Weights, metadata, code, what was recognised and what would be assumed, and
+    whether `segment` would run it.
+    """
+    from napari_unet.cli.inspection import inspect_file
+
+    inspect_file(model, assume=assume or (), as_json=json, every=every)
 
 
 @app.command()

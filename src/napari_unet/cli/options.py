@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 import typer
@@ -94,6 +94,25 @@ def numbers(text: str | None, name: str) -> tuple[float, ...]:
         raise SettingsError(
             f"{name} {text} is no list of numbers.", "Write it like 0.5 or 2,0.5,0.5."
         ) from None
+
+
+def parse_choices(texts: Sequence[str]) -> dict[str, str]:
+    """Return the answers given as ``key=value``.
+
+    Raises
+    ------
+    SettingsError
+        If one has no ``=``.
+    """
+    found = {}
+    for text in texts:
+        key, mark, value = text.partition("=")
+        if not mark or not key:
+            raise SettingsError(
+                f"--assume {text} is no answer.", "Write it like padding=valid."
+            )
+        found[key.strip()] = value.strip()
+    return found
 
 
 def _is_settings(annotation: object) -> bool:

@@ -50,6 +50,8 @@ def open_onnx(file: RegularFile) -> Contents:
     ):
         raise _damaged(file.name, "its weights are larger than the file")
 
+    runs = find_spec("onnxruntime") is not None
+
     def read() -> dict[str, Tensor]:
         whole = _with_data(model, file)
         return {t.name: _tensor(t, file.name) for t in whole.graph.initializer}
@@ -65,7 +67,8 @@ def open_onnx(file: RegularFile) -> Contents:
         listed=infos,
         read=read,
         hints={"ordered": True, "metadata": _metadata(model)},
-        network=network,
+        notes=() if runs else (f"To run it as it is, install onnxruntime. {INSTALL}",),
+        network=network if runs else None,
     )
 
 
@@ -79,7 +82,7 @@ def _parsed(file: RegularFile) -> Any:
     model = onnx.ModelProto()
     try:
         with file.open() as raw:
-            model.ParseFromString(raw.read(LARGEST_ONNX))
+            model.ParseFromString(raw.read())
     except Exception as error:  # noqa: BLE001 - whatever protobuf raises, by version
         raise _damaged(file.name, first_line(error)) from None
     return model

@@ -6,7 +6,6 @@ where the graph then still gives, at the claimed size, what it gave before.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +14,6 @@ import torch
 from torch import Tensor
 
 from napari_unet.errors import CheckpointError
-from napari_unet.nn.formats.onnx_file import INSTALL
 from napari_unet.nn.formats.opaque import CHANNELS, OpaqueNetwork, find_form
 from napari_unet.nn.weight_files import first_line
 
@@ -36,14 +34,12 @@ class OnnxNetwork(OpaqueNetwork):
     Raises
     ------
     CheckpointError
-        If onnxruntime is missing or refuses the graph, or if it is no network from one
-        image to one image.
+        If onnxruntime refuses the graph, or if it is no network from one image to one
+        image.
     """
 
     def __init__(self, model: Any, name: str) -> None:
         super().__init__()
-        if find_spec("onnxruntime") is None:
-            raise CheckpointError("ONNX files need the package onnxruntime.", INSTALL)
         known = {tensor.name for tensor in model.graph.initializer}
         inputs = [value for value in model.graph.input if value.name not in known]
         if len(inputs) != 1:

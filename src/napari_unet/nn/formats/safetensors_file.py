@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -101,10 +102,16 @@ def _opened(file: RegularFile) -> Iterator[Any]:
 
 
 def _names(opened: Any, file: RegularFile) -> list[str]:
-    names: list[str] = list(opened.offset_keys())
+    names = sorted(opened.keys(), key=_natural)
     if len(names) > MOST_TENSORS:
         raise CheckpointError(f"{file.name} lists {len(names)} tensors.", COPY_AGAIN)
     return names
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key in which numbers count: the format keeps no order of its own."""
+    parts = re.split(r"([0-9]{1,9})", name)
+    return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
 
 
 def _info(opened: Any, name: str) -> TensorInfo:
