@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -180,3 +181,32 @@ def run() -> Run:
         return out
 
     return compute
+
+
+def pairs_of_discs(
+    seed: int = 0, shape: tuple[int, int] = (64, 64), radius: int = 6
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int32]]:
+    """Bright discs in touching pairs on dark ground, one pair in each 32 x 32 pixels.
+
+    Returns
+    -------
+    image, labels
+        Both (Y, X).
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.indices(shape)
+    labels = np.zeros(shape, np.int32)
+    for top, left in itertools.product(range(0, shape[0], 32), range(0, shape[1], 32)):
+        cy, cx = np.array((top, left)) + 16 + rng.integers(-2, 3, 2)
+        for side in (-1, 1):
+            centre = cx + side * (radius - 0.5)
+            inside = (y - cy) ** 2 + (x - centre) ** 2 < radius**2
+            labels[inside & (labels == 0)] = labels.max() + 1
+    image = np.where(labels > 0, 900, 100) + rng.normal(0, 30, shape)
+    return image.clip(0).astype(np.uint16), labels
+
+
+@pytest.fixture
+def discs() -> Callable[..., tuple[npt.NDArray[Any], npt.NDArray[np.int32]]]:
+    """The function `pairs_of_discs`: seed and shape -> image and labels."""
+    return pairs_of_discs

@@ -27,10 +27,10 @@ def random() -> torch.Generator:
     return torch.Generator().manual_seed(3)
 
 
-def logits_of(*p: float) -> torch.Tensor:
-    """Logits of pixels whose second of two classes has the probabilities `p`."""
-    second = torch.tensor([math.log(x / (1 - x)) for x in p])
-    return torch.stack([torch.zeros_like(second), second])[None]
+def log_p_of(*p: float) -> torch.Tensor:
+    """Pixels whose second of two classes has the probabilities `p`."""
+    second = torch.tensor(p)
+    return torch.stack([1 - second, second]).log()[None]
 
 
 def make_batch(random: torch.Generator, loss: Loss, n: int = 12) -> Batch:
@@ -47,14 +47,14 @@ def make_batch(random: torch.Generator, loss: Loss, n: int = 12) -> Batch:
 def test_cross_entropy_by_hand() -> None:
     target = torch.tensor([[1, 0]])
     weight = torch.tensor([[3.0, 1.0]])
-    found = weighted_cross_entropy(logits_of(0.5, 0.2), target, weight)
+    found = weighted_cross_entropy(log_p_of(0.5, 0.2), target, weight)
     expected = (3 * math.log(2) + math.log(1 / 0.8)) / 4
     assert found.item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_focal_factor_by_hand() -> None:
     target, weight = torch.tensor([[1, 1]]), torch.tensor([[1.0, 2.0]])
-    found = weighted_cross_entropy(logits_of(0.9, 0.3), target, weight, focal=2)
+    found = weighted_cross_entropy(log_p_of(0.9, 0.3), target, weight, focal=2)
     expected = (0.1**2 * -math.log(0.9) + 2 * 0.7**2 * -math.log(0.3)) / 3
     assert found.item() == pytest.approx(expected, abs=1e-6)
 
@@ -63,7 +63,7 @@ def test_unit_weights_give_plain_cross_entropy(random: torch.Generator) -> None:
     logits = torch.randn(2, 4, 9, 7, generator=random)
     target = torch.randint(0, 4, (2, 9, 7), generator=random)
     target[0, 2:5] = IGNORED
-    found = weighted_cross_entropy(logits, target, torch.ones(2, 9, 7))
+    found = weighted_cross_entropy(logits.log_softmax(1), target, torch.ones(2, 9, 7))
     expected = F.cross_entropy(logits, target, ignore_index=IGNORED)
     torch.testing.assert_close(found, expected)
 
@@ -115,10 +115,10 @@ def test_gradients_agree_with_finite_differences(
 
     def total(x: torch.Tensor) -> torch.Tensor:
         # The objective computes in float32 on purpose; its terms do not.
-        classes = x[:, : objective.n_classes]
+        log_p = x[:, : objective.n_classes].log_softmax(1)
         parts = weighted_cross_entropy(
-            classes, double.target, double.weight, focal=focal
-        ) + dice_loss(classes.softmax(1), double.target)
+            log_p, double.target, double.weight, focal=focal
+        ) + dice_loss(log_p.exp(), double.target)
         if objective.has_distance:
             annotated = double.weight * (double.target != IGNORED)
             parts = parts + weighted_smooth_l1(x[:, -1], double.distance, annotated)

@@ -109,15 +109,15 @@ class Objective:
             Targets.
         """
         batch = batch.crop(logits.shape[2:])
-        classes = logits[:, : self.n_classes].float()
+        log_p = logits[:, : self.n_classes].float().log_softmax(1)
         loss = self.loss
         parts = {
             "cross_entropy": weighted_cross_entropy(
-                classes, batch.target, batch.weight, focal=loss.focal
+                log_p, batch.target, batch.weight, focal=loss.focal
             )
         }
         if loss.dice:
-            parts["dice"] = loss.dice * dice_loss(classes.softmax(1), batch.target)
+            parts["dice"] = loss.dice * dice_loss(log_p.exp(), batch.target)
         if self.has_distance and batch.distance is not None:
             predicted = logits[:, -1].float()
             annotated = batch.weight * (batch.target != IGNORED)
@@ -158,9 +158,9 @@ def plan_objective(loss: Loss, classes: tuple[str, ...] = ()) -> Objective:
 
 
 def weighted_cross_entropy(
-    logits: Tensor, target: Tensor, weight: Tensor, *, focal: float = 0.0
+    log_p: Tensor, target: Tensor, weight: Tensor, *, focal: float = 0.0
 ) -> Tensor:
-    """Softmax cross-entropy, ``sum(w (1 - p)^g (-log p)) / sum(w)``.
+    """Cross-entropy of the softmax, ``sum(w (1 - p)^g (-log p)) / sum(w)``.
 
     p is the probability of the right class and g the focal exponent (Lin et al. 2017).
     Dividing by the weights keeps the step size independent of w0 and of the number of
@@ -169,8 +169,8 @@ def weighted_cross_entropy(
 
     Parameters
     ----------
-    logits
-        (N, classes, ...).
+    log_p
+        (N, classes, ...), from ``log_softmax``.
     target
         int64 (N, ...); pixels of class `IGNORED` weigh nothing.
     weight
@@ -186,11 +186,11 @@ def weighted_cross_entropy(
     annotated = target != IGNORED
     weight = weight * annotated
     right = torch.where(annotated, target, 0)[:, None]
-    log_p = logits.log_softmax(1).gather(1, right)[:, 0]
-    energy = -log_p
+    log_right = log_p.gather(1, right)[:, 0]
+    energy = -log_right
     if focal:
         # The slope of x^g at 0 is infinite for g < 1: stop just before.
-        uncertainty = 1 - log_p.exp().clamp(max=LARGEST_CERTAINTY)
+        uncertainty = 1 - log_right.exp().clamp(max=LARGEST_CERTAINTY)
         energy = energy * uncertainty**focal
     return _weighted_mean(energy, weight)
 
