@@ -206,7 +206,7 @@ def pairs_of_discs(
     return image.clip(0).astype(np.uint16), labels
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def discs() -> Callable[..., tuple[npt.NDArray[Any], npt.NDArray[np.int32]]]:
     """The function `pairs_of_discs`: seed and shape -> image and labels."""
     return pairs_of_discs
