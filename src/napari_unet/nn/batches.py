@@ -7,10 +7,11 @@ alone; which thread makes it, and when, changes nothing.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -25,7 +26,7 @@ from napari_unet.training_settings import Augmentation
 
 # Batches made ahead: enough to hide an uneven pace.
 AHEAD = 2
-MOST_THREADS = 8
+MOST_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -99,32 +100,57 @@ def iter_batches(
         Number of the first batch.
     """
     threads = min(MOST_THREADS, os.cpu_count() or 1)
+    pinned = device.type == "cuda"
+
+    def make(number: int) -> Batch:
+        indices = range(number * size, (number + 1) * size)
+        return stack([patch(index) for index in indices], pinned=pinned)
+
     pool = ThreadPoolExecutor(threads, "patch")
-    waiting: deque[list[Future[Sample]]] = deque()
-    number = first
     try:
+        numbers = itertools.count(first)
+        waiting = deque(
+            pool.submit(make, next(numbers)) for _ in range(max(AHEAD, threads))
+        )
         while True:
-            while len(waiting) <= AHEAD:
-                indices = range(number * size, (number + 1) * size)
-                waiting.append([pool.submit(patch, index) for index in indices])
-                number += 1
-            yield collate([future.result() for future in waiting.popleft()], device)
+            batch = waiting.popleft().result()
+            waiting.append(pool.submit(make, next(numbers)))
+            yield move(batch, device)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def collate(samples: Sequence[Sample], device: torch.device) -> Batch:
     """Stack patches of one shape, with targets and weights, and move them."""
-    image = _stack([sample.image for sample in samples], device)
-    layout = torch.channels_last if image.ndim == 4 else torch.channels_last_3d
+    return move(stack(samples), device)
+
+
+def stack(samples: Sequence[Sample], *, pinned: bool = False) -> Batch:
+    """Stack patches on the CPU; `pinned` memory can be moved while others compute."""
     distances = [s.distance for s in samples if s.distance is not None]
     return Batch(
-        image=image.contiguous(memory_format=layout),
-        target=_stack([s.target for s in samples], device).long(),
-        weight=_stack([s.weight for s in samples], device),
-        distance=_stack(distances, device) if distances else None,
+        image=_stack([sample.image for sample in samples], pinned=pinned),
+        target=_stack([s.target for s in samples], pinned=pinned),
+        weight=_stack([s.weight for s in samples], pinned=pinned),
+        distance=_stack(distances, pinned=pinned) if distances else None,
     )
 
 
-def _stack(arrays: Sequence[object], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.stack([np.asarray(a) for a in arrays])).to(device)
+def move(batch: Batch, device: torch.device) -> Batch:
+    """Bring a batch to the device, in the layout and types that training wants."""
+    layout = torch.channels_last if batch.image.ndim == 4 else torch.channels_last_3d
+
+    def to(x: Tensor) -> Tensor:
+        return x.to(device, non_blocking=True)
+
+    return Batch(
+        image=to(batch.image).contiguous(memory_format=layout),
+        target=to(batch.target).long(),
+        weight=to(batch.weight),
+        distance=None if batch.distance is None else to(batch.distance),
+    )
+
+
+def _stack(arrays: Sequence[object], *, pinned: bool) -> Tensor:
+    stacked = torch.from_numpy(np.stack([np.asarray(a) for a in arrays]))
+    return stacked.pin_memory() if pinned else stacked

@@ -25,6 +25,8 @@ class Budget:
         Settings: the budget, and how often to validate.
     progress
         Where training stands; read, not changed.
+    score_the_start
+        Whether to validate before the first step.
     validation_seconds
         Time that the last validation took.
     validated_at
@@ -33,6 +35,7 @@ class Budget:
 
     training: Training
     progress: Progress
+    score_the_start: bool = False
     validation_seconds: float = 0.0
     validated_at: float = 0.0
 
@@ -61,6 +64,8 @@ class Budget:
         progress = self.progress
         if self.why_over():
             return progress.validated != progress.step
+        if self.score_the_start and progress.validated < 0:
+            return True
         return self.n_due() > progress.due and not self._too_soon()
 
     def _too_soon(self) -> bool:

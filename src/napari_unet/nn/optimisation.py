@@ -112,12 +112,16 @@ def autocast(
     return torch.autocast(device.type, dtype=dtype)
 
 
-def kernels(*, repeatable: bool) -> contextlib.AbstractContextManager[object]:
-    """Return a context for convolutions on CUDA: repeatable ones, or the fastest."""
-    flags: contextlib.AbstractContextManager[object] = torch.backends.cudnn.flags(
-        enabled=True, benchmark=not repeatable, deterministic=repeatable
-    )
-    return flags
+@contextlib.contextmanager
+def kernels(*, repeatable: bool) -> Iterator[None]:
+    """Choose the convolutions of CUDA for a while: repeatable ones, or the fastest."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
+    cudnn.benchmark, cudnn.deterministic = not repeatable, repeatable
+    try:
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = before
 
 
 @contextlib.contextmanager

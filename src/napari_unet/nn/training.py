@@ -36,6 +36,8 @@ from napari_unet.training_settings import Training
 Job = Generator[TrainingEvent, Request, Report]
 Data = str | Path | Pairing | Sequence[TrainingImage] | Sequence[tuple[Any, Any]]
 
+TUNING = Note("The best model is scored and its separation tuned.")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -199,6 +201,7 @@ class _Job:
         except GeneratorExit:
             loop.leave()
             raise
+        yield TUNING
         return self._finish(loop, prepared)
 
     # -- before ---------------------------------------------------------------------

@@ -94,7 +94,12 @@ class Loop:
     saved_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.budget = Budget(self.start.training, self.state.progress)
+        self.budget = Budget(
+            self.start.training,
+            self.state.progress,
+            # The model that is trained further may be the best one.
+            score_the_start=self.start.fine_tuning,
+        )
 
     @property
     def progress(self) -> Progress:
@@ -125,8 +130,10 @@ class Loop:
             batches.close()
 
     def _tell(self, event: TrainingEvent) -> Events:
-        if (yield event) == "stop":
+        asked = (yield event) == "stop"
+        if asked and not self.progress.stopped:
             self.progress.stopped = ASKED
+            self.save_state()  # who cannot wait for the end loses nothing
 
     # -- one step -----------------------------------------------------------------
 
@@ -160,7 +167,13 @@ class Loop:
                     rate=rate,
                 )
         except RuntimeError as error:
-            raise _explained(error, self.device) from error
+            if not is_out_of_memory(error):
+                raise
+            release_memory(self.device)
+            raise DeviceError(
+                f"The memory of {self.device} is too small for this batch.",
+                "Lower the batch or the patch size, or the network's base channels.",
+            ) from error
         if losses is None:
             kept = " The best model so far is kept." if self.state.best else ""
             raise TrainingError(
@@ -288,13 +301,3 @@ class Loop:
         network = copy.deepcopy(self.start.model.network)
         network.load_state_dict(weights)
         save_model(self.files.out, network, recipe)
-
-
-def _explained(error: RuntimeError, device: torch.device) -> Exception:
-    if not is_out_of_memory(error):
-        return error
-    release_memory(device)
-    return DeviceError(
-        f"The memory of {device} is too small for this batch.",
-        "Lower the batch or the patch size, or the network's base channels.",
-    )

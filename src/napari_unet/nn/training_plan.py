@@ -112,6 +112,7 @@ def plan_training(
     recipe = describe(recipe, images, objective, training).replace(name=name)
     planned = Model(network, recipe)
     patch = choose_patch(images, training.patch, planned.geometry)
+    _check_statistics(planned, patch, training.batch)
     asked = _per_axis(training.patch, ndim)
     if asked and patch != asked:
         notes.append(f"The patch {asked} was rounded up to {patch} for the network.")
@@ -279,6 +280,20 @@ def _per_axis(asked: tuple[int, ...], ndim: int) -> tuple[int, ...]:
             "Give one number, or one per spatial axis.",
         )
     return asked
+
+
+def _check_statistics(model: Model, patch: tuple[int, ...], batch: int) -> None:
+    """Refuse a batch whose coarsest features are one pixel: it has no deviation."""
+    axes = zip(patch, model.geometry, strict=True)
+    coarsest = math.prod(max(1, size // axis.divisor) for size, axis in axes)
+    norms = (nn.BatchNorm2d, nn.BatchNorm3d)
+    if batch * coarsest < 2 and any(
+        isinstance(m, norms) for m in model.network.modules()
+    ):
+        raise SettingsError(
+            f"A single patch of {patch} is one pixel at the bottom of the network.",
+            "Give a larger patch, a larger batch, or a smaller depth.",
+        )
 
 
 def _check_model(model: Model, ndim: int) -> None:
