@@ -92,6 +92,15 @@ class Pool(Step):
     padding: Margins | None = None
 
 
+class Pad(Step):
+    """More pixels at the low and high ends of each axis."""
+
+    op: Literal["pad"] = "pad"
+    before: Margins
+    after: Margins
+    mode: Literal["zeros", "reflect", "replicate"] = "zeros"
+
+
 class Resize(Step):
     """Interpolation by a factor per axis."""
 
@@ -112,7 +121,8 @@ class Merge(Step):
 
 
 AnyStep = Annotated[
-    Convolution | Norm | Activation | Pool | Resize | Merge, Field(discriminator="op")
+    Convolution | Norm | Activation | Pool | Pad | Resize | Merge,
+    Field(discriminator="op"),
 ]
 
 

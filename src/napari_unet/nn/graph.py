@@ -30,6 +30,8 @@ PER_AXIS = {
     "kernel": 1,
     "stride": 1,
     "padding": 0,
+    "before": 0,
+    "after": 0,
     "output_padding": 0,
     "factor": 1.0,
 }

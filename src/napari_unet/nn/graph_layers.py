@@ -13,12 +13,21 @@ from napari_unet.graph_settings import (
     Convolution,
     Merge,
     Norm,
+    Pad,
     Pool,
     Resize,
 )
 from napari_unet.nn.unet import CONV, CONV_TRANSPOSE, MAX_POOL, NORM, center_crop
 
 AVERAGE_POOL: dict[int, type[nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+PADS: dict[tuple[str, int], type[nn.Module]] = {
+    ("zeros", 2): nn.ZeroPad2d,
+    ("zeros", 3): nn.ZeroPad3d,
+    ("reflect", 2): nn.ReflectionPad2d,
+    ("reflect", 3): nn.ReflectionPad3d,
+    ("replicate", 2): nn.ReplicationPad2d,
+    ("replicate", 3): nn.ReplicationPad3d,
+}
 LINEAR = {2: "bilinear", 3: "trilinear"}
 PLAIN_ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -85,14 +94,20 @@ def make_layer(step: AnyStep, n_in: int, ndim: int) -> nn.Module:
         return _norm(step, n_in, ndim)
     if isinstance(step, Activation):
         return _activation(step)
+    if isinstance(step, Merge):
+        return MERGES[step.kind]()
+    return _spatial(step, ndim)
+
+
+def _spatial(step: Pool | Pad | Resize, ndim: int) -> nn.Module:
     if isinstance(step, Pool):
         kinds = {"max": MAX_POOL, "average": AVERAGE_POOL}
         padding = step.padding or (0,) * ndim
         return kinds[step.kind][ndim](step.kernel, step.stride, padding)
-    if isinstance(step, Resize):
-        return _resize(step, ndim)
-    merge: Merge = step
-    return MERGES[merge.kind]()
+    if isinstance(step, Pad):
+        pairs = zip(step.before[::-1], step.after[::-1], strict=True)
+        return PADS[step.mode, ndim](tuple(n for pair in pairs for n in pair))
+    return _resize(step, ndim)
 
 
 def _convolution(step: Convolution, n_in: int, ndim: int) -> nn.Module:

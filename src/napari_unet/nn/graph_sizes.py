@@ -8,6 +8,7 @@ from napari_unet.graph_settings import (
     Graph,
     Merge,
     Norm,
+    Pad,
     Pool,
     Resize,
 )
@@ -29,18 +30,20 @@ def propagate(graph: Graph, size: int, axis: int) -> int | None:
 
 
 def _size_out(step: AnyStep, given: list[int], axis: int) -> int | None:
-    size = given[0]
+    size: int | None = given[0]
     if isinstance(step, Convolution):
-        return _convolved(step, size, axis)
-    if isinstance(step, Pool):
-        return _pooled(step, size, axis)
-    if isinstance(step, Resize):
-        resized = size * step.factor[axis]
-        return round(resized) if abs(resized - round(resized)) < 1e-9 else None
-    if isinstance(step, Norm) and step.kind != "group" and not step.tracked:
-        return size if size >= 2 else None  # a single pixel has no statistics
-    if isinstance(step, Merge):
-        return _merged(step, given)
+        size = _convolved(step, given[0], axis)
+    elif isinstance(step, Pool):
+        size = _pooled(step, given[0], axis)
+    elif isinstance(step, Pad):
+        size = given[0] + step.before[axis] + step.after[axis]
+    elif isinstance(step, Resize):
+        resized = given[0] * step.factor[axis]
+        size = round(resized) if abs(resized - round(resized)) < 1e-9 else None
+    elif isinstance(step, Norm) and step.kind != "group" and not step.tracked:
+        size = given[0] if given[0] >= 2 else None  # one pixel has no statistics
+    elif isinstance(step, Merge):
+        size = _merged(step, given)
     return size
 
 

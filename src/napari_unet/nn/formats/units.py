@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from napari_unet.errors import CheckpointError
+from napari_unet.nn.formats.copies import distinct
 
 NOT_OURS = "Only U-Nets of convolutions and norms can be rebuilt; see `inspect`."
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -101,7 +102,7 @@ def collect_units(tensors: Mapping[str, Tensor], name: str) -> Units:
     CheckpointError
         If something is neither convolution, norm nor activation.
     """
-    modules = _modules(tensors, name)
+    modules = _modules(distinct(tensors), name)
     convolutions = [m for m in modules if _is_convolution(m)]
     norms = [m for m in modules if _is_norm(m)]
     activations = [m for m in modules if _is_prelu(m)]
@@ -177,7 +178,7 @@ def _unit(module: Module) -> Unit:
     ways = []
     if bias in {None, (first,)}:
         ways.append(Way(second, first))
-        if second == 1 and first > 1:
+        if second == 1 < first and set(kernel) != {1}:
             ways.append(Way(first, first, groups=first))
     if bias in {None, (second,)}:
         ways.append(Way(first, second, transposed=True))
