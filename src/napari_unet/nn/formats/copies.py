@@ -8,6 +8,26 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from napari_unet.errors import CheckpointError
+
+
+def check_sizes(tensors: Mapping[str, Tensor], name: str) -> None:
+    """Refuse tensors with more elements than the file has numbers for them.
+
+    Raises
+    ------
+    CheckpointError
+        If one repeats a few numbers (its strides are zero), as no trainer writes.
+    """
+    for key, tensor in tensors.items():
+        held = tensor.untyped_storage().nbytes() // tensor.element_size()
+        if tensor.numel() > held:
+            raise CheckpointError(
+                f"{name}: tensor {key} claims {tuple(tensor.shape)}, but {held} "
+                "numbers are there.",
+                "The file is damaged or made to do harm; get it again.",
+            )
+
 
 def distinct(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Leave out modules that are there a second time, under another name.

@@ -63,6 +63,7 @@ class State:
     stage_before: int = 0
     growing: bool = False
     up_kind: str = ""
+    entry: int = -1
     series: tuple[tuple[str, int, int], ...] = ()
     cost: float = 0.0
 
@@ -77,6 +78,7 @@ class State:
             self.due,
             self.growing,
             self.up_kind,
+            self.entry,
             self.in_stage,
         )
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from napari_unet.errors import CheckpointError, SettingsError
 from napari_unet.graph_settings import Graph
 from napari_unet.nn.building import assume_recipe, build, empty_network
-from napari_unet.nn.formats.copies import distinct
+from napari_unet.nn.formats.copies import check_sizes, distinct
 from napari_unet.nn.formats.deciding import settle
 from napari_unet.nn.formats.drafting import draft
 from napari_unet.nn.formats.families import Family, recognise
@@ -74,6 +74,7 @@ def read_network(
     """
     if "form" in tensors and "encoder.0.conv1.weight" in tensors:
         return _read_own(tensors, name)
+    check_sizes(tensors, name)
     family = recognise(tensors, hints or {})
     if family.convert is not None:
         return _read_converted(tensors, name, family, choices or {})

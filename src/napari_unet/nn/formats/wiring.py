@@ -194,6 +194,7 @@ class _Search:
             mask=state.mask | element.mask,
             last=last,
             channels=element.n_out,
+            entry=state.entry if state.entry >= 0 or not state.growing else last,
             in_stage=state.in_stage + (0 if widens else len(element.members)),
             series=self._series(state, element),
             cost=state.cost + max(0.0, cost) + element.doubt,
