@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from napari_unet import settings
 from napari_unet.errors import SettingsError
 from napari_unet.graph_settings import Graph
+from napari_unet.processing_settings import Clip, ScaleLinear, ScaleRange
 from napari_unet.settings import (
     Architecture,
     Normalization,
+    Opaque,
     Prediction,
     Recipe,
     Separation,
@@ -77,6 +79,8 @@ FULL[Recipe] = Recipe(
     pixel_size=(1.0, 0.25, 0.25),
     diameter=12.5,
     normalization=FULL[Normalization],
+    preprocessing=(ScaleRange(max_percentile=99.0), Clip(min=0.0, max=1.0)),
+    postprocessing=(ScaleLinear(gain=(2.0, 3.0)),),
     separation=FULL[Separation],
     training={"steps": 10, "random_seed": None},
     scores={"AP": [0.5, 0.25]},
@@ -84,10 +88,12 @@ FULL[Recipe] = Recipe(
     licence="CC0-1.0",
     cite=("10.1007/978-3-319-24574-4_28",),
     versions={"torch": "2"},
+    refusal="It takes two images at once.",
 )
 MINIMAL = {
     Recipe: {"architecture": {}, "channels": ["interior"]},
     Graph: {"steps": [{"op": "activation", "inputs": [0]}]},
+    Opaque: {"ndim": 2, "in_channels": 1, "out_channels": 2, "format": "ONNX"},
 }
 
 

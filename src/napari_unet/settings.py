@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from napari_unet.graph_settings import Graph
+from napari_unet.processing_settings import ProcessingStep
 from napari_unet.settings_base import Settings as Settings
 
 FORMAT_VERSION = 1
@@ -179,7 +180,9 @@ class Opaque(Settings):
     ndim: Literal[2, 3] = Field(description="Spatial dimensions.")
     in_channels: int = Field(ge=1, le=4096, description="Image channels.")
     out_channels: int = Field(ge=1, le=4096, description="Output channels.")
-    format: Literal["ONNX", "TorchScript"] = Field(description="What describes it.")
+    format: Literal["ONNX", "TorchScript", "Python"] = Field(
+        description="What describes it."
+    )
 
 
 class Recipe(Settings):
@@ -206,6 +209,12 @@ class Recipe(Settings):
         None, description="Median object diameter in pixels, if known."
     )
     normalization: Normalization = Normalization()
+    preprocessing: tuple[ProcessingStep, ...] = Field(
+        (), description="Steps of a foreign description, instead of the normalisation."
+    )
+    postprocessing: tuple[ProcessingStep, ...] = Field(
+        (), description="Steps of a foreign description, after the activation."
+    )
     separation: Separation = Separation()
     training: dict[str, Any] = Field({})
     scores: dict[str, Any] = Field({})
@@ -213,3 +222,6 @@ class Recipe(Settings):
     licence: str = ""
     cite: tuple[str, ...] = ()
     versions: dict[str, str] = Field({})
+    refusal: str = Field(
+        "", description="Why images cannot be segmented with it; empty: they can."
+    )

@@ -8,11 +8,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_unet.errors import SettingsError
 
+TAGS = {"op", "step"}
+
 
 class Settings(BaseModel):
     """A frozen group of settings that refuses names it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Count the tag that tells kinds of steps apart as given, always."""
+        self.__pydantic_fields_set__.update(TAGS & type(self).model_fields.keys())
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:

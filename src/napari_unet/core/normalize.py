@@ -45,6 +45,11 @@ class IntensityRange:
     high: tuple[float, ...]
     n_invalid: int = 0
 
+    @property
+    def numbers(self) -> tuple[tuple[float, ...], ...]:
+        """What becomes 0 and what becomes 1, for the provenance."""
+        return self.low, self.high
+
     def apply(
         self, tile: npt.NDArray[Any], normalization: Normalization
     ) -> npt.NDArray[np.float32]:

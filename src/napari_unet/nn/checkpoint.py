@@ -6,7 +6,9 @@ saved, or not at all. Foreign files are opened by `formats`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors.torch import save as save_tensors
@@ -69,7 +71,7 @@ def load_model(
 
 
 def model_of(contents: Contents, choices: Mapping[str, str]) -> Model:
-    """Return the model in an opened checkpoint.
+    """Return the model in an opened checkpoint, settled by what lies beside it.
 
     Parameters
     ----------
@@ -84,6 +86,14 @@ def model_of(contents: Contents, choices: Mapping[str, str]) -> Model:
     CheckpointError
         If the weights do not fit the recipe, or are those of no known network.
     """
+    if contents.settle is None:
+        return _model_of(contents, choices)
+    make = functools.partial(_model_of, contents)
+    settled: Model = contents.settle(make, choices)
+    return replace(settled, sha256=contents.sha256)
+
+
+def _model_of(contents: Contents, choices: Mapping[str, str]) -> Model:
     name = contents.path.name
     if contents.recipe is not None:
         recipe = parse_recipe(contents.recipe, name)

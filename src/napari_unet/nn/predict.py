@@ -26,6 +26,7 @@ from napari_unet.core.events import TileDone
 from napari_unet.core.fixed_point import scale_of
 from napari_unet.core.mirror import read_mirrored
 from napari_unet.core.normalize import Reader
+from napari_unet.core.processing import Processing
 from napari_unet.core.stitching import Blender
 from napari_unet.core.tiling import Geometry, Grid, Tile
 from napari_unet.errors import SettingsError
@@ -37,6 +38,7 @@ from napari_unet.settings import Prediction, Recipe
 # Tiles whose results may exist at once: enough to keep the workers busy, few enough
 # to cancel quickly.
 IN_FLIGHT = 3
+NO_STEPS = Processing()
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Predictor:
         Where it runs.
     ndim
         Spatial dimensions.
+    after
+        Steps after the activation.
     """
 
     network: nn.Module
@@ -62,6 +66,7 @@ class Predictor:
     prediction: Prediction
     device: torch.device
     ndim: int
+    after: Processing = NO_STEPS
 
     def __call__(
         self, tile: npt.NDArray[np.float32], crop: tuple[slice, ...]
@@ -74,6 +79,18 @@ class Predictor:
 
     def probabilities(self, tile: npt.NDArray[np.float32]) -> Tensor:
         """Return float32 probabilities (C, ...) of one tile (C, ...), on the device.
+
+        Raises
+        ------
+        SettingsError
+            If numbers became too large for the precision.
+        """
+        values = self.values(tile)
+        limited = self.activation != "none" and not self.after.steps
+        return values if limited else values.clamp(0, 1)
+
+    def values(self, tile: npt.NDArray[np.float32]) -> Tensor:
+        """Return what the network and the steps after it give, within 0..1 or not.
 
         Raises
         ------
@@ -100,13 +117,17 @@ class Predictor:
 
     def _turned(self, x: Tensor, flips: tuple[int, ...], quarters: int) -> Tensor:
         logits = self.network(turn(x, flips, quarters))
-        return turn_back(self._activate(logits), flips, quarters)
+        return turn_back(self._activate(logits.float()), flips, quarters)
 
-    def _activate(self, logits: Tensor) -> Tensor:
-        logits = logits.float()
+    def _activate(self, values: Tensor) -> Tensor:
         if self.activation == "softmax":
-            return logits.softmax(dim=1)
-        return logits.sigmoid() if self.activation == "sigmoid" else logits.clamp(0, 1)
+            values = values.softmax(dim=1)
+        elif self.activation == "sigmoid":
+            values = values.sigmoid()
+        if not self.after.steps:
+            return values
+        arrays = map(self.after.apply, values.cpu().numpy())
+        return torch.from_numpy(np.stack(list(arrays))).to(values.device)
 
 
 def make_predictor(
@@ -117,7 +138,9 @@ def make_predictor(
     ready = fold_batch_norm(copy.deepcopy(network).eval()).to(device)
     layout = torch.channels_last if ndim == 2 else torch.channels_last_3d
     ready = ready.to(memory_format=layout)  # type: ignore[call-overload]
-    return Predictor(ready, recipe.activation, prediction, device, ndim)
+    steps = recipe.postprocessing
+    after = Processing(steps, ((),) * len(steps))
+    return Predictor(ready, recipe.activation, prediction, device, ndim, after)
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:

@@ -22,10 +22,11 @@ from napari_unet.core.tiling import (
     make_grid,
     uniform_tile,
 )
-from napari_unet.errors import DeviceError, SettingsError
+from napari_unet.errors import AxesError, DeviceError, SettingsError
 from napari_unet.pipeline.linking import check_link
 from napari_unet.pipeline.options import Options, spatial_pixel_size
 from napari_unet.pipeline.region import Region, parse_region
+from napari_unet.processing_settings import ProcessingStep
 from napari_unet.settings import Normalization, Recipe, Separation, Tiling
 
 # Beyond this, a pixel size is a mistake in the metadata rather than an image.
@@ -105,6 +106,12 @@ class Plan:
         """Whether labels are classes instead of objects."""
         return self.model.recipe.task == "semantic"
 
+    @property
+    def steps(self) -> tuple[ProcessingStep, ...]:
+        """Steps before the network; empty: the normalisation, as where one is given."""
+        given = self.options.normalization.model_fields_set
+        return () if given else self.model.recipe.preprocessing
+
 
 def make_plan(
     image: ArrayLike | Sequence[ArrayLike], model: ModelFacts, options: Options
@@ -119,6 +126,10 @@ def make_plan(
     several = isinstance(image, (list, tuple))
     level0 = cast("ArrayLike", image[0] if several else image)
     recipe = model.recipe
+    if recipe.refusal:
+        raise AxesError(
+            recipe.refusal, "Choose a model from one image to probabilities."
+        )
     axes, channels, guesses = _plan_axes(level0, model, options)
     resampling, scaled = _plan_resampling(axes, model, options)
     shape = axes.spatial_shape if resampling is None else resampled_shape(resampling)

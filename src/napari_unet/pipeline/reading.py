@@ -16,10 +16,12 @@ from napari_unet.core.normalize import (
     Region,
     measure_intensity,
 )
+from napari_unet.core.processing import Processing, measure_steps
 from napari_unet.core.resample import resampled_reader
 from napari_unet.pipeline.plan import Plan
 
 Position = Mapping[str, int]
+Intensity = IntensityRange | Processing
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,19 +36,23 @@ class Source:
 
     plan: Plan
     lock: threading.Lock = field(default_factory=threading.Lock)
-    _ranges: dict[int, IntensityRange] = field(default_factory=dict)
+    _ranges: dict[object, Intensity] = field(default_factory=dict)
 
     @property
-    def measured(self) -> list[IntensityRange]:
+    def measured(self) -> list[Intensity]:
         """The ranges measured so far."""
         return list(self._ranges.values())
 
-    def intensity(self, sample: Position) -> IntensityRange:
+    def intensity(self, sample: Position) -> Intensity:
         """Return the range of a sample, measured once for all samples of its frame.
 
-        All frames are measured jointly if the normalisation says so. Only when it is
-        asked for: the first frame of a long series need not wait for the last.
+        Steps of a foreign description are measured on each sample by itself, unless
+        they say otherwise. All frames are measured jointly if the normalisation says
+        so. Only when it is asked for: the first frame of a long series need not wait
+        for the last.
         """
+        if self.plan.steps:
+            return self._steps(sample)
         joint = self.plan.normalization.joint_frames
         frame = 0 if joint else sample.get("T", 0)
         if frame not in self._ranges:
@@ -76,6 +82,21 @@ class Source:
         if self.plan.resampling is not None:
             return resampled_reader(read, self.plan.resampling)
         return read
+
+    def _steps(self, sample: Position) -> Intensity:
+        steps = self.plan.steps
+        if frozenset(sample.items()) not in self._ranges:
+            joint = any(getattr(step, "joint_samples", False) for step in steps)
+            members = list(self.plan.axes.samples()) if joint else [dict(sample)]
+            found = measure_steps(
+                [self.raw(member) for member in members],
+                self.plan.axes.spatial_shape,
+                self.plan.image.dtype,
+                steps,
+            )
+            keys = (frozenset(member.items()) for member in members)
+            self._ranges.update(zip(keys, found, strict=True))
+        return self._ranges[frozenset(sample.items())]
 
     def _measure(self, samples: list[dict[str, int]]) -> IntensityRange:
         axes = self.plan.axes

@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.core.events import Event, Note, SampleDone, Started, TileDone
-from napari_unet.core.normalize import IntensityRange, Reader
+from napari_unet.core.normalize import Reader
 from napari_unet.core.resample import inverse, resample_stored
 from napari_unet.core.tiling import Grid
 from napari_unet.errors import DeviceFullError
 from napari_unet.pipeline.linking import link
 from napari_unet.pipeline.options import RegionLike
 from napari_unet.pipeline.plan import Plan, smaller_grid
-from napari_unet.pipeline.reading import Source
+from napari_unet.pipeline.reading import Intensity, Source
 from napari_unet.pipeline.region import (
     Region,
     covered,
@@ -199,7 +199,7 @@ def _counted(
             yield TileDone(event.tile, done, n_samples * event.n_tiles)
 
 
-def _invalid_notes(ranges: list[IntensityRange]) -> list[str]:
+def _invalid_notes(ranges: list[Intensity]) -> list[str]:
     n_invalid = sum({id(r): r.n_invalid for r in ranges}.values())
     if not n_invalid:
         return []
@@ -224,7 +224,7 @@ def _provenance(
         "tiling": options.tiling.model_dump(mode="json"),
         "prediction": options.prediction.model_dump(),
         "normalization": plan.normalization.model_dump(),
-        "intensity": [[list(r.low), list(r.high)] for r in intensity],
+        "intensity": [list(map(list, found.numbers)) for found in intensity],
         "resampled_shape": list(grid.shape) if plan.resampling else None,
         "separation": plan.separation.model_dump(),
         "region": None if options.region is None else dict(options.region),

@@ -14,13 +14,14 @@ import numpy.typing as npt
 import torch
 
 from napari_unet.core.fixed_point import to_fixed_point
-from napari_unet.core.normalize import Region, measure_intensity
+from napari_unet.core.normalize import IntensityRange, Region, measure_intensity
+from napari_unet.core.processing import Processing, measure_steps
 from napari_unet.core.separation import separate_instances, separate_semantic
 from napari_unet.core.simulate import simulate
 from napari_unet.core.simulate_settings import Simulation
 from napari_unet.io.overlay import overlay
-from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.formats.bioimageio_axes import axis_sizes
+from napari_unet.nn.model import Model
 from napari_unet.settings import Prediction
 
 COVER_HEIGHT = 256
@@ -60,7 +61,11 @@ def make_example(model: Model) -> Example:
         return image[(slice(None), *region)]
 
     settings = recipe.normalization
-    intensity = measure_intensity([read], shape, image.dtype, settings)
+    intensity: IntensityRange | Processing
+    if recipe.preprocessing:
+        intensity = measure_steps([read], shape, image.dtype, recipe.preprocessing)[0]
+    else:
+        intensity = measure_intensity([read], shape, image.dtype, settings)
     seen = intensity.apply(image, settings)
     predictor = model.predictor(Prediction(), torch.device("cpu"))
     return Example(image, seen, predictor.probabilities(seen).numpy())

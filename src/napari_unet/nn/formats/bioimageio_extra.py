@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from napari_unet.errors import CheckpointError
 
+# Where this package writes its recipe in a description, under `config`.
+CONFIG_KEY = "napari_unet"
 INSTALL = "Install it: pip install -U 'napari-unet-cells[bioimageio]'."
 # From this pydantic on, descriptions are only read from this bioimageio.spec on.
 NEW_PYDANTIC, NEW_SPEC = (2, 14), (0, 5, 14, 3)

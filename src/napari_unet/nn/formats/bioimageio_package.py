@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from napari_unet.errors import CheckpointError
 from napari_unet.graph_settings import Graph
 from napari_unet.io.overlay import write_picture
-from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.formats.bioimageio_axes import (
     INPUT,
     OUTPUT,
@@ -27,6 +26,7 @@ from napari_unet.nn.formats.bioimageio_example import (
     draw_cover,
     make_example,
 )
+from napari_unet.nn.formats.bioimageio_extra import CONFIG_KEY
 from napari_unet.nn.formats.bioimageio_readme import write_readme
 from napari_unet.nn.formats.bioimageio_source import self_contained_source
 from napari_unet.nn.formats.bioimageio_steps import (
@@ -34,10 +34,10 @@ from napari_unet.nn.formats.bioimageio_steps import (
     preprocessing_steps,
 )
 from napari_unet.nn.graph import GraphNetwork
+from napari_unet.nn.model import Model
 from napari_unet.nn.unet import UNet
 from napari_unet.settings import Architecture, Recipe, Settings
 
-CONFIG_KEY = "napari_unet"
 FACTORY = "make_network"
 U_NET_PAPER = "10.1007/978-3-319-24574-4_28"
 ALLOWED_IN_NAMES = set(string.ascii_letters + string.digits + "_+- ()")

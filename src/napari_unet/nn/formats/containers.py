@@ -10,6 +10,12 @@ from pathlib import Path
 
 from napari_unet.errors import CheckpointError
 from napari_unet.nn.formats.archives import ZIP_MAGIC
+from napari_unet.nn.formats.bioimageio_open import (
+    described_inside,
+    find_description,
+    open_package,
+    open_package_zip,
+)
 from napari_unet.nn.formats.contents import Contents
 from napari_unet.nn.formats.files import RegularFile
 from napari_unet.nn.formats.nnunet_folder import is_nnunet_folder, open_nnunet_folder
@@ -53,7 +59,8 @@ def open_checkpoint(
     Parameters
     ----------
     path
-        A file of weights, of ONNX or TorchScript, or a model folder of nnU-Net.
+        A file of weights, of ONNX or TorchScript, a model folder of nnU-Net, or a
+        bioimage.io package: its folder, its zip or its description.
     trust
         Whether code in the file may be executed when its network is asked for.
     weights
@@ -66,17 +73,15 @@ def open_checkpoint(
     CheckpointError
         If it cannot be read, is damaged, made to do harm, or no checkpoint.
     """
+    description = find_description(Path(path))
+    if description is not None:
+        return open_package(description, trust=trust, weights=weights)
     if Path(path).is_dir():
-        if is_nnunet_folder(Path(path)):
-            return open_nnunet_folder(Path(path), fold=fold, weights=weights)
-        raise CheckpointError(
-            f"{path} is a folder of no known kind.",
-            "Give a checkpoint, a bioimage.io package or a model folder of nnU-Net.",
-        )
+        return _open_nnunet(Path(path), fold=fold, weights=weights)
     file = RegularFile(path)
     head = file.head(HEAD)
     if head.startswith(ZIP_MAGIC):
-        return open_torch_zip(file, trust=trust, weights=weights)
+        return _open_zip(file, trust=trust, weights=weights)
     if head.startswith(LEGACY_MAGIC):
         return open_torch_legacy(file, weights=weights)
     if file.path.suffix.lower() == ".onnx":
@@ -84,6 +89,22 @@ def open_checkpoint(
     if is_safetensors(head):
         return open_safetensors(file, weights=weights)
     raise _unknown(file, head)
+
+
+def _open_nnunet(folder: Path, *, fold: str | None, weights: str | None) -> Contents:
+    if is_nnunet_folder(folder):
+        return open_nnunet_folder(folder, fold=fold, weights=weights)
+    raise CheckpointError(
+        f"{folder} is a folder of no known kind.",
+        "Give a checkpoint, a bioimage.io package or a model folder of nnU-Net.",
+    )
+
+
+def _open_zip(file: RegularFile, *, trust: bool, weights: str | None) -> Contents:
+    record = described_inside(file)
+    if record is not None:
+        return open_package_zip(file, record, trust=trust, weights=weights)
+    return open_torch_zip(file, trust=trust, weights=weights)
 
 
 def _unknown(file: RegularFile, head: bytes) -> CheckpointError:

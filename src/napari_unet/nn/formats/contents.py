@@ -12,6 +12,10 @@ from torch import Tensor, nn
 
 from napari_unet.nn.formats.files import RegularFile
 
+# Any, because a model is built on what is defined here.
+Make = Callable[[Mapping[str, str]], Any]
+Settle = Callable[[Make, Mapping[str, str]], Any]
+
 
 @dataclass(frozen=True)
 class TensorInfo:
@@ -88,6 +92,9 @@ class Contents:
         is trusted); None for files of weights.
     needs_trust
         What would have to be executed to run the network as it is; empty: nothing.
+    settle
+        Settles what the weights leave open by what lies beside them: takes a function
+        from choices to the model that they give, and the user's choices; None: nothing.
     """
 
     file: RegularFile
@@ -100,6 +107,7 @@ class Contents:
     notes: tuple[str, ...] = ()
     network: Callable[[], nn.Module] | None = None
     needs_trust: str = ""
+    settle: Settle | None = None
 
     @property
     def path(self) -> Path:
