@@ -216,12 +216,12 @@ def _(path: Path) -> None:
 
 @case("deep_lists.pt", None)
 def _(path: Path) -> None:
-    torch_zip(path, plain_weights(extra=b"]" * 300_000 + b"a" * 299_999))
+    torch_zip(path, plain_weights(extra=b"]" * 60_000 + b"a" * 59_999))
 
 
 @case("deep_calls.pt", None)
 def _(path: Path) -> None:
-    deep = b")" + b"\x85" * 100_000
+    deep = b")" + b"\x85" * 30_000
     torch_zip(path, plain_weights(extra=named("a", "b") + deep + b"R"))
 
 
@@ -575,6 +575,28 @@ def _onnx(arguments: dict[str, str]) -> Callable[[Path], None]:
 
 for _name, (_given, _why) in ONNX.items():
     case(f"{_name}.onnx", _why)(_onnx(_given))
+
+
+@case("onnx_memory.onnx", "takes no image")
+def _(path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    size = helper.make_tensor("size", TensorProto.INT64, [1], [2**33])
+    image = [1, 1, "y", "x"]
+    graph = helper.make_graph(
+        [
+            helper.make_node("ConstantOfShape", ["size"], ["many"]),
+            helper.make_node("ReduceSum", ["many"], ["sum"], keepdims=0),
+            helper.make_node("Add", ["x", "sum"], ["y"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, image)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, image)],
+        [size],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
 
 
 @case("onnx_noise.onnx", "damaged")

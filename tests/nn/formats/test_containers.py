@@ -241,6 +241,29 @@ def test_lightning_with_objects_in_its_hyper_parameters(
     assert "argparse.Namespace" in names
 
 
+class DictConfig:
+    """Pickles as a configuration of OmegaConf does."""
+
+    def __init__(self, **items: object) -> None:
+        self._metadata = {"ref_type": object}
+        self._parent = None
+        self._content = {key: Node(value) for key, value in items.items()}
+
+
+class Node:
+    def __init__(self, value: object) -> None:
+        self._metadata, self._parent, self._val = None, None, value
+
+
+def test_configurations_of_objects_become_plain(
+    network: nn.Module, tmp_path: Path
+) -> None:
+    config = DictConfig(depth=3, model=DictConfig(name="unet", widths=[8, 16]))
+    torch.save({"net": network.state_dict(), "cfg": config}, path := tmp_path / "a.pt")
+    wanted = {"depth": 3, "model": {"name": "unet", "widths": [8, 16]}}
+    assert open_checkpoint(path).hints["cfg"] == wanted
+
+
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_every_protocol(protocol: int, network: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"

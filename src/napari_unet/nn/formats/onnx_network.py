@@ -6,6 +6,7 @@ where the graph then still gives, at the claimed size, what it gave before.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +19,8 @@ from napari_unet.nn.formats.opaque import CHANNELS, OpaqueNetwork, find_form
 from napari_unet.nn.weight_files import first_line
 
 SAME = 1e-6
+# Bytes; a tile takes what the user's memory budget allows, 2 GiB unless set.
+LARGEST_ARENA = 16 * 2**30
 Pixels = npt.NDArray[np.float32]
 
 
@@ -115,10 +118,11 @@ def _without_sizes(model: Any) -> Any:
 def _session(model: Any, name: str) -> Any:
     import onnxruntime
 
+    _limit_memory()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = torch.get_num_threads()
-    options.enable_cpu_mem_arena = False  # its memory would grow with every shape
+    options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
@@ -130,9 +134,26 @@ def _session(model: Any, name: str) -> Any:
         ) from None
 
 
+@functools.cache
+def _limit_memory() -> None:
+    """Let all graphs together take so much memory, whatever they ask for."""
+    import onnxruntime as ort
+
+    kind = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    memory = ort.OrtMemoryInfo("Cpu", kind, 0, ort.OrtMemType.DEFAULT)
+    arena = ort.OrtArenaCfg({"max_mem": LARGEST_ARENA, "arena_extend_strategy": 1})
+    ort.create_and_register_allocator(memory, arena)
+
+
 def _run(session: Any, name: str, image: Pixels) -> Pixels:
+    import onnxruntime
+
+    how = onnxruntime.RunOptions()
+    how.log_severity_level = 4
+    # What one shape of image took goes back before the next one comes.
+    how.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     try:
-        found: Pixels = session.run(None, {name: image})[0]
+        found: Pixels = session.run(None, {name: image}, how)[0]
     except Exception as error:  # noqa: BLE001 - onnxruntime has its own kinds of errors
         raise ValueError(first_line(error)) from None
     return found
