@@ -132,9 +132,9 @@ def flood(
     paint(labels, runs, np.maximum(only, 0))
     if (only == _SEVERAL).any():
         plan = _plan(runs, only == _SEVERAL, lines)
-        directions = _directions(as_volume(height).shape, connectivity)
+        ways = directions(as_volume(height).shape, connectivity)
         scratch = _make_scratch(plan, lines)
-        _flood_components(picture, plan, directions, scratch, as_rows(labels))
+        _flood_components(picture, plan, ways, scratch, as_rows(labels))
     return labels
 
 
@@ -169,7 +169,7 @@ def _as_labels(seeds: NDArray[Any]) -> NDArray[np.int32]:
     return seeds.astype(np.int32, copy=False)
 
 
-def _directions(shape: tuple[int, ...], connectivity: int) -> NDArray[np.int64]:
+def directions(shape: tuple[int, ...], connectivity: int) -> NDArray[np.int64]:
     """Return (n, 3) steps to the neighbours, in raster order."""
     reach = [min(n, 2) - 1 for n in shape]
     grid = np.stack(np.meshgrid(*(range(-r, r + 1) for r in reach), indexing="ij"), -1)

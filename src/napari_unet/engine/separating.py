@@ -1,0 +1,113 @@
+"""Separating stored probabilities block by block: the steps, and where they meet.
+
+======  ===========  =========================================================
+step    over         result
+======  ===========  =========================================================
+survey  each block   components of mask and seeds
+join    all          `Objects`: what each component is in the sample
+flood   each block   codes: objects, or pixels beyond the block
+number  all          `Labels`: the label of every code
+write   each block   labels
+======  ===========  =========================================================
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.engine.blocks import Blocks
+from napari_unet.engine.flooding import Block, background, flood_one
+from napari_unet.engine.numbering import Labels, number_labels
+from napari_unet.engine.objects import Objects, find_objects
+from napari_unet.engine.records import Records
+from napari_unet.engine.survey import Task, survey_block
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class SampleSeparation:
+    """The steps for one sample; records are kept in a folder between them.
+
+    Parameters
+    ----------
+    blocks
+        Of the sample.
+    task
+        How stored probabilities become objects.
+    records
+        Where the steps leave what they found.
+    """
+
+    blocks: Blocks
+    task: Task
+    records: Records
+
+    def survey(self, number: int, stored: Array) -> None:
+        """First step for one block, given its probabilities (C, ...)."""
+        found = survey_block(stored, self.task, self.blocks, number)
+        self.records.write("survey", number, found)
+
+    def join(self) -> None:
+        """Second step, over all blocks."""
+        load = functools.partial(self.records.read, "survey")
+        objects = find_objects(self.blocks, load, self.task.separation)
+        self.records.write("join", 0, objects.arrays())
+
+    def flood(self, number: int, stored: Array) -> None:
+        """Third step for one block, given its probabilities (C, ...)."""
+        cached = functools.lru_cache(64)(functools.partial(self.records.read, "survey"))
+        objects = Objects.from_arrays(self.records.read("join", 0))
+        block = Block(self.blocks, number, cached, objects, self.task)
+        codes, record = flood_one(block, stored)
+        self.records.write("codes", number, {"codes": codes})
+        self.records.write("flood", number, record)
+
+    def number(self) -> int:
+        """Fourth step, over all blocks; return the number of objects."""
+        load = functools.partial(self.records.read, "flood")
+        labels = number_labels(self.blocks, load, self.task.separation)
+        self.records.write("number", 0, labels.arrays())
+        return labels.n_labels
+
+    def labels(self, number: int) -> npt.NDArray[np.int32]:
+        """Last step for one block: return its labels."""
+        found = Labels.from_arrays(self.records.read("number", 0))
+        codes = self.records.read("codes", number)["codes"]
+        part = found.code_label[found.codes.of_block(number)]
+        labels = np.concatenate([np.zeros(1, np.int32), part])[codes]
+        holes = found.ground_label[found.grounds.of_block(number)]
+        if holes.any():
+            ground = background(codes, self.task.separation.connectivity)
+            labels += np.concatenate([np.zeros(1, np.int32), holes])[ground]
+        return np.asarray(labels, np.int32)
+
+
+def separate_blocks(
+    stored: Array, steps: SampleSeparation
+) -> Iterator[tuple[tuple[slice, ...], npt.NDArray[np.int32]]]:
+    """Run all steps one after the other, and yield the labels of each block.
+
+    Parameters
+    ----------
+    stored
+        Probabilities (C, ...) of one sample; may be on disk, sliced block by block.
+    steps
+        What to do.
+    """
+    blocks = steps.blocks
+    regions = [(slice(None), *blocks.region(n)) for n in range(len(blocks))]
+    for number, region in enumerate(regions):
+        steps.survey(number, np.asarray(stored[region]))
+    steps.join()
+    for number, region in enumerate(regions):
+        steps.flood(number, np.asarray(stored[region]))
+    steps.number()
+    for number in range(len(blocks)):
+        yield blocks.region(number), steps.labels(number)
