@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_unet.core.border_weights import border_weights
     from napari_unet.core.metrics import evaluate
+    from napari_unet.engine.segment_to import segment_to
     from napari_unet.errors import UNetError
     from napari_unet.io.pairing import find_pairs
     from napari_unet.io.training_data import TrainingImage, load_pairs
@@ -60,6 +61,7 @@ _HOME = {
     "load_pairs": "io.training_data",
     "save_model": "nn.checkpoint",
     "segment": "pipeline",
+    "segment_to": "engine.segment_to",
     "separate": "pipeline",
     "train": "nn.training",
 }
@@ -92,6 +94,7 @@ __all__ = [
     "load_pairs",
     "save_model",
     "segment",
+    "segment_to",
     "separate",
     "train",
 ]

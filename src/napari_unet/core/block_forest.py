@@ -2,8 +2,8 @@
 
 Pixels just beyond the block are roots of their own, as if each were a seed. The edge
 over which a pixel joins such a root is the lightest edge that leaves what it has been
-joined to, so it belongs to the forest of the whole picture: blocks can be flooded
-apart, and what hangs on a pixel beyond a block is settled once its neighbours are known.
+joined to, so it belongs to the forest of the whole picture: blocks are flooded apart,
+and what hangs on a pixel beyond a block is settled once its neighbours are known.
 """
 
 from __future__ import annotations

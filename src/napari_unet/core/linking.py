@@ -11,6 +11,7 @@ then written in a second pass.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,15 +84,38 @@ def link_slices(
             f"The smallest IoU of a link is {min_iou}, which is not in 0 to 1.",
             "Give a fraction between 0 and 1.",
         )
+    linked = np.zeros(labels.shape, np.int32)
+    written = np.moveaxis(linked, axis, 0)
+
+    def write(at: int, section: NDArray[np.int32]) -> None:
+        written[at] = section
+
+    link_slices_into(write, labels, axis=axis, min_iou=min_iou)
+    return linked
+
+
+def link_slices_into(
+    write: Callable[[int, NDArray[np.int32]], None],
+    labels: Any,
+    *,
+    axis: int,
+    min_iou: float,
+) -> None:
+    """Do as `link_slices`, with two slices in memory at a time.
+
+    Parameters
+    ----------
+    write
+        Takes each slice in turn: its index along `axis`, and its new labels.
+    labels, axis, min_iou
+        See `link_slices`; `labels` is indexed by one integer and full slices alone.
+    """
     axis %= labels.ndim
     slices = _plan_tracks(labels, axis, min_iou)
     new_ids = _number_tracks(slices)
-    linked = np.zeros(labels.shape, np.int32)
-    written = np.moveaxis(linked, axis, 0)
     for at, objects in enumerate(slices):
         section = _slice(labels, at, axis)
-        written[at] = _replace(section, objects.ids, new_ids[objects.track])
-    return linked
+        write(at, _replace(section, objects.ids, new_ids[objects.track]))
 
 
 def _plan_tracks(

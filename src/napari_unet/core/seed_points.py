@@ -69,7 +69,7 @@ def _lower(  # noqa: PLR0913  (a kernel takes its arrays one by one)
     axes: NDArray[np.int8],
 ) -> int:
     nearest = 0
-    farthest = np.int64(0)
+    farthest = 0
     for z in range(best.shape[0]):
         beyond_z = max(low[0] - z - corner[0], z + corner[0] - high[0], 0)
         for y in range(best.shape[1]):

@@ -66,47 +66,49 @@ class Blocks:
         return tuple(part.start for part in self.region(number))
 
     def neighbours(self, number: int) -> Iterator[tuple[tuple[int, ...], int]]:
-        """Yield the step to each block that shares at least a corner, and its number."""
+        """Yield the step to each block that shares a corner or more, and its number."""
         here = self.position(number)
         for step in itertools.product((-1, 0, 1), repeat=len(here)):
             there = tuple(i + s for i, s in zip(here, step, strict=True))
-            legal = all(0 <= i < n for i, n in zip(there, self.counts, strict=True))
-            if legal and any(step):
+            pairs = zip(there, self.counts, strict=True)
+            if any(step) and all(0 <= i < n for i, n in pairs):
                 yield step, int(np.ravel_multi_index(there, self.counts))
 
-    def global_index(
-        self, number: int, flat: npt.ArrayLike
-    ) -> npt.NDArray[np.int64]:
+    def global_index(self, number: int, flat: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Return the raster index in the sample of raster indices in a block."""
         at = np.unravel_index(np.asarray(flat, np.int64), self.block_shape(number))
         moved = [a + c for a, c in zip(at, self.corner(number), strict=True)]
         return np.asarray(np.ravel_multi_index(moved, self.shape), np.int64)
 
     def squared_gap(self, one: int, other: int) -> int:
-        """Return the least squared distance from block `one`, grown by 1, to another."""
+        """Return the least squared distance of `one`, grown by 1, from another."""
         square = 0
         for a, b in zip(self.region(one), self.region(other), strict=True):
             square += max(a.start - b.stop, b.start - a.stop, 0) ** 2
         return square
 
 
-def plan_blocks(grid: Grid, block: int = 0) -> Blocks:
+def plan_blocks(
+    shape: tuple[int, ...], block: int = 0, *, grid: Grid | None = None
+) -> Blocks:
     """Plan blocks of about `block` pixels along each axis.
 
     Parameters
     ----------
-    grid
-        The tiles of the sample.
+    shape
+        Of the sample.
     block
-        Rounded up to whole tiles, where tiles follow each other evenly; 0: a default
-        that depends on the number of axes.
+        0: a default that depends on the number of axes.
+    grid
+        Tiles of the sample: blocks are rounded up to whole ones, where they follow
+        each other evenly.
     """
-    wanted = block or DEFAULT_BLOCK[len(grid.shape)]
+    wanted = block or DEFAULT_BLOCK[len(shape)]
     size = []
-    for axis, n in enumerate(grid.shape):
-        unit = _even_step(grid, axis) or STEP
+    for axis, n in enumerate(shape):
+        unit = (_even_step(grid, axis) if grid else 0) or STEP
         size.append(min(n, round_up(min(wanted, n), unit)))
-    return Blocks(grid.shape, tuple(size))
+    return Blocks(tuple(shape), tuple(size))
 
 
 def _even_step(grid: Grid, axis: int) -> int:

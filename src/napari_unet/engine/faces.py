@@ -38,7 +38,7 @@ def touching(
     load
         Returns the record of a block.
     names
-        What is looked at in the block that comes first along the axis, and in the other.
+        What is looked at in the block that comes first, and in the other.
     connectivity
         1: pixels that share a face; 2: also an edge; 3: also a corner.
 
@@ -79,7 +79,7 @@ def _matched(
 
 
 def _overlap(block_step: int, pixel_step: int) -> tuple[slice, slice]:
-    """Return which pixels have a neighbour `pixel_step` away in a block that is so far."""
+    """Return which pixels have a neighbour `pixel_step` away, here and there."""
     if block_step:
         ends = slice(-1, None), slice(0, 1)
         return ends if block_step > 0 else ends[::-1]

@@ -158,14 +158,15 @@ def _look_around(
         return np.where(label == FLOODED_TOGETHER, block.components_of(number), 0)
 
     around = np.zeros(shape, np.int64)
-    beyond(
-        block.blocks, block.number, lambda n, f: take(n, f, joint, "mask"), around
-    )
+    beyond(block.blocks, block.number, lambda n, f: take(n, f, joint, "mask"), around)
     around[inner] = joint(block.number)[mask]
     names, component = _compressed(around)
     seed = np.zeros(shape, np.int64)
     beyond(
-        block.blocks, block.number, lambda n, f: take(n, f, block.seeds_of, "seed"), seed
+        block.blocks,
+        block.number,
+        lambda n, f: take(n, f, block.seeds_of, "seed"),
+        seed,
     )
     seed[inner] = own_seeds
     seed[component == 0] = 0
@@ -208,7 +209,7 @@ def _flood_together(
 
 
 def _indices(blocks: Blocks, corner: tuple[int, ...], shape: tuple[int, ...]) -> Any:
-    """Return a function: raster index in the grown block -> raster index in the sample."""
+    """Return a function: raster index in the grown block -> in the sample."""
 
     def index(flat: Array) -> npt.NDArray[np.int64]:
         at = np.unravel_index(flat, shape)
@@ -233,7 +234,9 @@ def _shell(blocks: Blocks, number: int) -> npt.NDArray[np.bool_]:
     """Mark the pixels of a block that have a neighbour in another block."""
     shell = np.zeros(blocks.block_shape(number), bool)
     for step, _ in blocks.neighbours(number):
-        shell[tuple((slice(None), slice(-1, None), slice(0, 1))[s] for s in step)] = True
+        shell[tuple((slice(None), slice(-1, None), slice(0, 1))[s] for s in step)] = (
+            True
+        )
     return shell
 
 
@@ -263,7 +266,7 @@ def _distances(block: Block, around: _Surroundings) -> npt.NDArray[np.int64]:
 
 
 def _blocks_with_seeds(block: Block, component: int) -> list[tuple[int, int]]:
-    """Return blocks with seeds in a component, and the square of how far the next is."""
+    """Return how far the next one is, squared, and blocks with a component's seeds."""
     objects = block.objects
     ends = np.searchsorted(objects.rim_component, [component, component + 1])
     known = [int(n) for n in objects.rim_block[slice(*ends)]]

@@ -45,7 +45,7 @@ class Numbering:
 
     def number(self, block: int, things: Array) -> npt.NDArray[np.int64]:
         """Return the numbers of `things` of a block, counted there from 1."""
-        return np.asarray(things, np.int64) + (self.offsets[block] - 1)
+        return np.asarray(things + (self.offsets[block] - 1), np.int64)
 
 
 def join(
@@ -66,9 +66,7 @@ def join(
     """
     pairs = [np.empty((2, 0), np.int64)]
     for a, left, b, right in touching(blocks, load, (name, name), connectivity):
-        pairs.append(
-            np.stack([numbering.number(a, left), numbering.number(b, right)])
-        )
+        pairs.append(np.stack([numbering.number(a, left), numbering.number(b, right)]))
     return unite(np.concatenate(pairs, axis=1), numbering.total)
 
 

@@ -102,7 +102,7 @@ def number_labels(blocks: Blocks, load: Load, separation: Separation) -> Labels:
 
 def _take(record: Any, names: tuple[str, ...]) -> dict[str, Array]:
     empty = np.empty(0, np.int64)
-    return {name: record[name] if name in record else empty for name in names}
+    return {name: record.get(name, empty) for name in names}
 
 
 def _all(records: list[dict[str, Array]], name: str) -> Index:
@@ -116,9 +116,7 @@ def _join_grounds(
     return join(blocks, load, "ground", numbering=grounds, connectivity=outside)
 
 
-def _touched(
-    blocks: Blocks, load: Load, codes: Numbering, grounds: Numbering
-) -> Index:
+def _touched(blocks: Blocks, load: Load, codes: Numbering, grounds: Numbering) -> Index:
     """Return the pairs (2, n) of background and codes that share a face."""
     pairs = [np.empty((2, 0), np.int64)]
     for number in range(len(blocks)):

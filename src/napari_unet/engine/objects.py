@@ -116,7 +116,7 @@ def _kept(region: Array, sizes: Array, min_size: int) -> npt.NDArray[np.int64]:
     return np.where(total(region, sizes, n)[region] >= min_size, region + 1, 0)
 
 
-def _label(  # noqa: PLR0913  (all that is known of components)
+def _label(
     surveys: list[dict[str, Array]],
     mask: Numbering,
     seeds: Numbering,
@@ -150,7 +150,7 @@ def _label(  # noqa: PLR0913  (all that is known of components)
     return np.asarray(label[component], np.int64)
 
 
-def _rims(  # noqa: PLR0913  (all that is known of components)
+def _rims(
     surveys: list[dict[str, Array]],
     mask: Numbering,
     seeds: Numbering,

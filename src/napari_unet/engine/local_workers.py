@@ -1,0 +1,111 @@
+"""Workers on this machine, each a process of its own, over TLS on the loopback.
+
+They are started with ``python -m``, never by multiprocessing, which would run the
+user's script again; a nanny starts a worker that died anew. They end with this process.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.engine.cluster import Cluster, _close, told
+from napari_unet.errors import WorkerError
+
+if TYPE_CHECKING:
+    from distributed.security import Security
+
+START_TIMEOUT = 120.0
+STOP_TIMEOUT = 10.0
+
+
+def local_workers(n: int) -> Cluster:
+    """Start `n` workers on this machine.
+
+    Parameters
+    ----------
+    n
+        On a machine with GPUs, one for each of them.
+
+    Raises
+    ------
+    WorkerError
+        They do not start.
+    """
+    from distributed import Client, LocalCluster
+    from distributed.security import Security
+
+    security = Security.temporary()
+    with told("The scheduler could not be started."), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the port of a dashboard we do not want
+        scheduler = LocalCluster(
+            n_workers=0,
+            host="127.0.0.1",
+            protocol="tls://",
+            security=security,
+            scheduler_kwargs={"dashboard": False},
+        )
+        client = Client(scheduler, security=security, set_as_default=False)
+    cluster = Cluster(client)
+    cluster._stack.callback(scheduler.close, timeout=5)
+    cluster._stack.callback(_close, client)
+    folder = cluster._stack.enter_context(tempfile.TemporaryDirectory())
+    flags = _write_credentials(Path(folder), security)
+    processes = [
+        _start(scheduler.scheduler_address, str(i), flags, Path(folder))
+        for i in range(n)
+    ]
+    cluster._stack.callback(_stop, processes)
+    try:
+        client.wait_for_workers(n, timeout=START_TIMEOUT)
+    except TimeoutError:
+        cluster.close()
+        raise WorkerError(
+            f"{n} workers did not start within {START_TIMEOUT:.0f} s.",
+            "Start fewer of them.",
+        ) from None
+    return cluster
+
+
+def _write_credentials(folder: Path, security: Security) -> list[str]:
+    """Write the workers' temporary credentials where only this user can read them."""
+    held: dict[str, Any] = {
+        "--tls-ca-file": security.tls_ca_file,
+        "--tls-cert": security.tls_worker_cert,
+        "--tls-key": security.tls_worker_key,
+    }
+    flags = []
+    for flag, text in held.items():
+        path = folder / f"{flag.strip('-')}.pem"
+        path.touch(mode=0o600)
+        path.write_text(str(text))
+        flags += [flag, str(path)]
+    return flags
+
+
+def _start(
+    address: str, name: str, flags: list[str], folder: Path
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, *flags]
+    command += ["--name", name, "--nthreads", "1", "--memory-limit", "0"]
+    command += ["--no-dashboard", "--local-directory", str(folder)]
+    command += ["--death-timeout", "30"]
+    with (folder / f"worker-{name}.log").open("wb") as log:
+        return subprocess.Popen(  # noqa: S603 - our own command
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+
+
+def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

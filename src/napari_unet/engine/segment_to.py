@@ -1,0 +1,345 @@
+"""Segmenting an image of any size into an OME-Zarr file, resumable, on any machines."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+import zarr
+
+from napari_unet.core.axes import ArrayLike
+from napari_unet.engine.executors import Executor, Here
+from napari_unet.engine.job import Job, Origin
+from napari_unet.engine.journal import Journal
+from napari_unet.engine.linking import check_linking, link_all
+from napari_unet.engine.stores import create_level, level_chunks, n_levels_of
+from napari_unet.engine.work import NETWORK, Item, Work
+from napari_unet.errors import ImageFileError
+from napari_unet.nn.checkpoint import Model, load_model
+from napari_unet.pipeline.options import parse_options
+
+SUFFIX = ".part"
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """So much of one step is done; `total` counts items."""
+
+    step: str
+    n_done: int
+    total: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """The result of a run.
+
+    Parameters
+    ----------
+    path
+        The OME-Zarr group.
+    labels
+        The labels' array on disk, int32, read by slicing.
+    axes
+        Its axes, in the order T, Z, Y, X.
+    probabilities
+        The stored probabilities on disk; None if they were dropped.
+    n_objects
+        Objects over all samples; classes are not counted.
+    notes
+        What a user should read.
+    """
+
+    path: Path
+    labels: Any
+    axes: str
+    probabilities: Any
+    n_objects: int
+    notes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """How the result is written, and on which terms.
+
+    Parameters
+    ----------
+    path
+        The OME-Zarr group to be; work goes on in ``<path>.part``, which is renamed at
+        the end.
+    block
+        Pixels along each axis of a block, rounded up to whole tiles; 0: a default, or
+        that of the run that is resumed. It never changes a label.
+    keep_probabilities
+        Whether probabilities stay in the output.
+    resume
+        Go on where a stopped run left off; without one, start afresh.
+    overwrite
+        Replace `path`, and forget a stopped run.
+    threads
+        CPU threads of each worker; 0: those of the run that is resumed, or torch's.
+    """
+
+    path: Path
+    block: int = 0
+    keep_probabilities: bool = True
+    resume: bool = False
+    overwrite: bool = False
+    threads: int = 0
+
+
+def segment_to(
+    source: str | Path | ArrayLike,
+    out: str | Path | Output,
+    model: Model | str | Path,
+    *,
+    executor: Executor | None = None,
+    series: int = 0,
+    **options: Any,
+) -> Written:
+    """Segment an image that need not fit into memory into an OME-Zarr file.
+
+    The labels are those of `napari_unet.segment`, bit for bit, numbers included.
+
+    Parameters
+    ----------
+    source
+        OME-Zarr, zarr, TIFF or any other image file; or a NumPy, dask or zarr array.
+    out
+        The OME-Zarr group to be, or an `Output`.
+    model
+        From `load_model`, a bundled name, or a path.
+    executor
+        Where the work runs: `Here` by default, or a `Cluster`.
+    series
+        Which image of a file that holds several.
+    **options
+        As for `segment`, and the fields of `Output`.
+
+    Returns
+    -------
+    Written
+        Arrays on disk.
+
+    Raises
+    ------
+    ImageFileError
+        The output exists; or was begun with another model, image or settings; or a
+        file cannot be read or written.
+    UNetError
+        Image, model and options do not fit.
+    """
+    job = iter_segment_to(
+        source, out, model, executor=executor, series=series, **options
+    )
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            result: Written = stop.value
+            return result
+
+
+def iter_segment_to(
+    source: str | Path | ArrayLike,
+    out: str | Path | Output,
+    model: Model | str | Path,
+    *,
+    executor: Executor | None = None,
+    series: int = 0,
+    **options: Any,
+) -> Generator[Progress, None, Written]:
+    """Do as `segment_to`, yielding progress; close it to stop, and resume later."""
+    output = _output(out, options)
+    origin = (
+        Origin(Path(source), series=series)
+        if isinstance(source, (str, Path))
+        else Origin(None, source)
+    )
+    job = Job(
+        origin=origin,
+        model=model if isinstance(model, Model) else load_model(model),
+        options=parse_options(options),
+        output=output.path.with_name(output.path.name + SUFFIX),
+        block=output.block,
+        threads=output.threads or torch.get_num_threads(),
+        keep_probabilities=output.keep_probabilities,
+    )
+    return _run(job, output, executor or Here())
+
+
+def _output(out: str | Path | Output, options: dict[str, Any]) -> Output:
+    """Take the fields of `Output` out of `options`."""
+    names = {field.name for field in dataclasses.fields(Output)} - {"path"}
+    given = {name: options.pop(name) for name in names & set(options)}
+    if isinstance(out, Output):
+        return dataclasses.replace(out, **given)
+    return Output(Path(out), **given)
+
+
+def _run(
+    job: Job, output: Output, executor: Executor
+) -> Generator[Progress, None, Written]:
+    _check_target(output)
+    resumed = _resumable(output, job.output)
+    if resumed is not None:
+        job = _as_before(job, output, resumed)
+    work = Work(job, job.plan())
+    request = job.request(work.plan, work.blocks.size)
+    if resumed is None:
+        _start(work, request, overwrite=output.overwrite)
+    else:
+        work.journal.check(request)
+        work.journal.remove_leftovers()
+        if output.path.exists() and output.path == job.output:
+            return _written(output.path, work)
+    yield Progress("measure", 0, 1)
+    work.measure()
+    yield Progress("measure", 1, 1)
+    with executor.running(work) as run:
+        for step in work.steps:
+            yield from _step(run, step, work)
+        yield from _finish(run, work, request)
+    if output.path.exists():
+        shutil.rmtree(output.path)
+    job.output.rename(output.path)
+    return _written(output.path, work)
+
+
+def _check_target(output: Output) -> None:
+    path = output.path
+    if not path.parent.is_dir():
+        raise ImageFileError(
+            f"The folder {path.parent} does not exist.", "Create it first."
+        )
+    if path.exists() and not (output.overwrite or output.resume):
+        raise ImageFileError(
+            f"{path} exists already.", "Choose another name, or give --overwrite."
+        )
+    if path.exists() and not (path / "zarr.json").is_file():
+        raise ImageFileError(
+            f"{path} is no output of this program, and is not replaced.",
+            "Choose another name.",
+        )
+
+
+def _resumable(output: Output, part: Path) -> Journal | None:
+    """Return the journal of the run that is resumed, if there is one."""
+    if not output.resume:
+        if part.exists() and not output.overwrite:
+            raise ImageFileError(
+                f"A stopped run left {part.name}.",
+                "Give --resume to go on with it, or --overwrite to start afresh.",
+            )
+        return None
+    for path in (part, output.path):
+        journal = Journal(path)
+        if journal.read() is not None:
+            return journal
+    if output.path.exists() and not output.overwrite:
+        raise ImageFileError(
+            f"{output.path} holds no journal, so it cannot be resumed.",
+            "Choose another name, or give --overwrite.",
+        )
+    return None
+
+
+def _as_before(job: Job, output: Output, journal: Journal) -> Job:
+    """Take block and threads, unless given, from the run that is resumed."""
+    before = journal.read() or {}
+    block = output.block or max(before.get("block", [0]))
+    threads = output.threads or int(before.get("threads", job.threads))
+    return dataclasses.replace(job, output=journal.output, block=block, threads=threads)
+
+
+def _start(work: Work, request: dict[str, Any], *, overwrite: bool) -> None:
+    part = work.job.output
+    check_linking(work.store)
+    if part.exists() and overwrite:
+        shutil.rmtree(part)
+    work.store.create()
+    if work.plan.resampling is not None:
+        blocks = work.network_blocks
+        channels = len(work.plan.model.recipe.channels)
+        shape = (len(work.samples), channels, *blocks.shape)
+        work.store.create_scratch(NETWORK, shape, blocks.region(0))
+    work.journal.begin(request)
+
+
+def _step(run: Any, step: str, work: Work) -> Generator[Progress, None, None]:
+    """Do what is left of one step."""
+    items = work.items(step)
+    left = [item for item in items if not work.is_done(item)]
+    yield from _do(run, step, left, n_done=len(items) - len(left))
+
+
+def _do(
+    run: Any, step: str, items: Iterable[Item], *, n_done: int = 0
+) -> Generator[Progress, None, None]:
+    items = list(items)
+    total = n_done + len(items)
+    yield Progress(step, n_done, total)
+    for _ in run(items):
+        n_done += 1
+        yield Progress(step, n_done, total)
+
+
+def _finish(
+    run: Any, work: Work, request: dict[str, Any]
+) -> Generator[Progress, None, None]:
+    """Link, build pyramids, and write the metadata."""
+    store = work.store
+    if store.layout.link:
+        link_all(store, work.plan.separation)
+    n_levels = {}
+    for what, group in store.groups.items():
+        n_levels[what] = n_levels_of(zarr.open_array(group / "0", mode="r").shape)
+        for level in range(1, n_levels[what]):
+            create_level(group, level)
+            chunks = range(level_chunks(group, level))
+            items = [Item("level", level, chunk, what) for chunk in chunks]
+            yield from _do(run, f"pyramid {level}", items)
+    # A file that vanished or changed on the way would be a hole in the labels.
+    if work.job.origin.identity() != request["image"]:
+        raise ImageFileError(
+            "The image changed while it was segmented.",
+            "Bring it back and resume, or start afresh with --overwrite.",
+        )
+    ranges = [[list(r.low), list(r.high)] for r in work.ranges]
+    n_objects = _count(work) if work.has_objects else 0
+    provenance = {**request, "intensity": ranges, "n_objects": n_objects}
+    store.finish({**provenance, "notes": list(work.plan.notes)}, n_levels)
+
+
+def _count(work: Work) -> int:
+    """Return the number of objects over all samples; linked ones count once each."""
+    if work.store.layout.link:
+        import numpy as np
+
+        labels = zarr.open_array(work.store.labels_path / "0", mode="r")
+        return max(int(np.max(labels[i])) for i in range(labels.shape[0]))
+    if work.steps[-1] == "labels":
+        found = (work.records(s).read("number", 0) for s in range(len(work.samples)))
+        return sum(int(record["n_labels"]) for record in found)
+    found = (work.records(s).read(work.steps[-1], 0) for s in range(len(work.samples)))
+    return sum(int(record["n_labels"]) for record in found)
+
+
+def _written(path: Path, work: Work) -> Written:
+    from napari_unet.engine.stores import NAME
+
+    group = zarr.open_group(path, mode="r")
+    facts: Any = group.attrs["napari_unet"]
+    kept = work.job.keep_probabilities
+    return Written(
+        path=path,
+        labels=zarr.open_array(path / "labels" / NAME / "0", mode="r"),
+        axes=work.store.layout.labels_axes,
+        probabilities=zarr.open_array(path / "0", mode="r") if kept else None,
+        n_objects=int(facts["n_objects"]),
+        notes=tuple(facts["notes"]),
+    )

@@ -1,0 +1,297 @@
+"""The work on one image: its steps, what is done of them, and how each is done.
+
+A sample that fits into one block takes one step, the same code as in memory. A larger
+one takes those of `engine.separating`. Each step leaves a record when it is complete.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_unet.core.normalize import IntensityRange, Reader
+from napari_unet.core.resample import Resampling, inverse, resampled_reader
+from napari_unet.engine.blocks import Blocks, Region, chunk_shape, plan_blocks
+from napari_unet.engine.job import Job
+from napari_unet.engine.journal import Journal
+from napari_unet.engine.prediction import Window, predict_region
+from napari_unet.engine.records import Records
+from napari_unet.engine.separating import SampleSeparation
+from napari_unet.engine.stores import Layout, Store, fill_level
+from napari_unet.engine.survey import Task
+from napari_unet.errors import DeviceError, ImageFileError
+from napari_unet.nn.device import is_out_of_memory
+from napari_unet.pipeline.options import spatial_pixel_size
+from napari_unet.pipeline.plan import Plan
+from napari_unet.pipeline.reading import Source
+from napari_unet.pipeline.segmenting import default_workers
+from napari_unet.pipeline.separating import INSTANCE_CHANNELS, separate_sample
+
+Array = npt.NDArray[Any]
+
+NETWORK = "network"
+WHOLE = "whole"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to do: a step, for one block of one sample.
+
+    A step over levels of a pyramid takes the level as its sample, a chunk as its block,
+    and whether it is of ``"labels"`` or ``"probabilities"`` as `what`.
+    """
+
+    step: str
+    sample: int
+    block: int = 0
+    what: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """All that can be done on one image.
+
+    Parameters
+    ----------
+    job
+        What was asked for.
+    plan
+        Made from it.
+    """
+
+    job: Job
+    plan: Plan
+
+    @functools.cached_property
+    def samples(self) -> list[dict[str, int]]:
+        """Position of each sample."""
+        return list(self.plan.axes.samples())
+
+    @functools.cached_property
+    def blocks(self) -> Blocks:
+        """Blocks of the image."""
+        shape, block = self.plan.axes.spatial_shape, self.job.block
+        grid = None if self.plan.resampling else self.plan.grid
+        return plan_blocks(shape, block, grid=grid)
+
+    @functools.cached_property
+    def network_blocks(self) -> Blocks:
+        """Blocks of the resampled image, which the network sees."""
+        grid = self.plan.grid
+        return plan_blocks(grid.shape, self.job.block, grid=grid)
+
+    @functools.cached_property
+    def journal(self) -> Journal:
+        """Of the output."""
+        return Journal(self.job.output)
+
+    @functools.cached_property
+    def store(self) -> Store:
+        """The output."""
+        plan = self.plan
+        sizes = spatial_pixel_size(plan.options.pixel_size, plan.axes.spatial) or ()
+        layout = Layout(
+            axes=plan.axes,
+            channels=plan.model.recipe.channels,
+            stored=plan.options.prediction.stored,
+            chunk=chunk_shape(self.blocks),
+            keep_probabilities=self.job.keep_probabilities,
+            pixel_size=dict(zip(plan.axes.spatial, sizes, strict=False)),
+            # Volumes that were linked over Z are then linked over T as a whole.
+            link="".join(sorted(plan.separation.link, reverse=True)),
+        )
+        return Store(self.job.output, layout)
+
+    @functools.cached_property
+    def has_objects(self) -> bool:
+        """Whether labels are objects, and not classes."""
+        known = INSTANCE_CHANNELS.issuperset(self.plan.model.recipe.channels)
+        return known and not self.plan.semantic
+
+    @functools.cached_property
+    def ranges(self) -> list[IntensityRange]:
+        """Intensity of each sample, as measured before the first block."""
+        found = self.journal.records(-1).read("intensity", 0)
+        rows = zip(found["low"], found["high"], found["n_invalid"], strict=True)
+        return [
+            IntensityRange(tuple(map(float, low)), tuple(map(float, high)), int(n))
+            for low, high, n in rows
+        ]
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps of every sample, in order."""
+        first = [NETWORK] if self.plan.resampling else []
+        if len(self.blocks) == 1:
+            return [*first, WHOLE]
+        if not self.has_objects:
+            return [*first, "classes"]
+        return [*first, "survey", "join", "flood", "number", "labels"]
+
+    def items(self, step: str) -> list[Item]:
+        """Return all that a step consists of."""
+        n = {"join": 1, "number": 1, NETWORK: len(self.network_blocks)}
+        count = n.get(step, len(self.blocks))
+        return [
+            Item(step, s, b) for s in range(len(self.samples)) for b in range(count)
+        ]
+
+    def records(self, sample: int) -> Records:
+        """Return the records of a sample."""
+        return self.journal.records(sample)
+
+    def is_done(self, item: Item) -> bool:
+        """Whether the record of an item is there, and what it speaks of as well."""
+        records = self.records(item.sample)
+        if not records.has(item.step, item.block):
+            return False
+        if item.step == "flood":
+            return records.has("codes", item.block)
+        written = []
+        if item.step in ("survey", "classes", WHOLE):
+            written.append("probabilities")
+        if item.step in ("labels", "classes", WHOLE):
+            written.append("labels")
+        sample, region = self.samples[item.sample], self.blocks.region(item.block)
+        return all(self.store.has_chunks(w, sample, region) for w in written)
+
+    def do(self, item: Item) -> None:
+        """Do one item.
+
+        Raises
+        ------
+        ImageFileError
+            If the image cannot be read any more, or the output not written.
+        DeviceError
+            If a tile does not fit into the device's memory.
+        """
+        torch.set_num_threads(self.job.threads)
+        try:
+            getattr(self, f"_{item.step}")(item)
+        except OSError as error:
+            raise ImageFileError(
+                f"{error.filename or self.job.output.name} could not be read or "
+                f"written ({error.strerror or error}).",
+                "Put this right and repeat the command with --resume: finished blocks "
+                "are kept.",
+            ) from error
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise DeviceError(
+                f"A tile of {self.plan.grid.tile} does not fit into the memory of "
+                f"{self.plan.device}.",
+                "Choose a smaller tile or memory budget, or fewer workers.",
+            ) from error
+
+    def measure(self) -> None:
+        """Measure intensities, unless that is done."""
+        records = self.records(-1)
+        if not records.has("intensity", 0):
+            ranges = Source(self.plan).measure(self.samples)
+            records.write(
+                "intensity",
+                0,
+                {
+                    "low": np.array([r.low for r in ranges]),
+                    "high": np.array([r.high for r in ranges]),
+                    "n_invalid": np.array([r.n_invalid for r in ranges]),
+                },
+            )
+
+    @functools.cached_property
+    def _source(self) -> Source:
+        return Source(self.plan)
+
+    def _separation(self, sample: int) -> SampleSeparation:
+        task = Task(self.plan.model.recipe.channels, self.plan.separation)
+        return SampleSeparation(self.blocks, task, self.records(sample))
+
+    def _predict(self, sample: int, region: Region) -> Array:
+        """Run the network over a region of what it sees."""
+        plan, model = self.plan, self.plan.model
+        reader = self._source.normalised(self.samples[sample], self.ranges[sample])
+        shape = tuple(part.stop - part.start for part in region)
+        dtype = plan.options.prediction.stored
+        out = np.empty((len(model.recipe.channels), *shape), dtype)
+        predict_region(
+            model.predictor(plan.options.prediction, plan.device),
+            reader,
+            plan.grid,
+            Window(out, region),
+            workers=plan.options.workers or default_workers(plan.device),
+            blend=model.geometry if model.tile_dependent_layers else None,
+        )
+        return out
+
+    def _network(self, item: Item) -> None:
+        region = self.network_blocks.region(item.block)
+        found = self._predict(item.sample, region)
+        self.store.scratch(NETWORK)[(item.sample, slice(None), *region)] = found
+        self._done(item)
+
+    def _probabilities(self, item: Item) -> Array:
+        """Find and store the probabilities of a block."""
+        region = self.blocks.region(item.block)
+        if self.plan.resampling is None:
+            found = self._predict(item.sample, region)
+        else:
+            array = self.store.scratch(NETWORK)
+            found = resampled_region(
+                lambda r: np.asarray(array[(item.sample, slice(None), *r)]),
+                inverse(self.plan.resampling),
+                region,
+                np.dtype(self.plan.options.prediction.stored),
+            )
+        self.store.write_probabilities(self.samples[item.sample], region, found)
+        return found
+
+    def _write(self, item: Item, labels: Array) -> None:
+        region = self.blocks.region(item.block)
+        self.store.write_labels(self.samples[item.sample], region, labels)
+        self._done(item, n_labels=np.array(labels.max(initial=0)))
+
+    def _done(self, item: Item, **facts: Array) -> None:
+        self.records(item.sample).write(item.step, item.block, facts)
+
+    def _whole(self, item: Item) -> None:
+        stored = self._probabilities(item)
+        plan = self.plan
+        names = plan.model.recipe.channels
+        labels = separate_sample(stored, names, plan.separation, semantic=plan.semantic)
+        self._write(item, labels)
+
+    def _classes(self, item: Item) -> None:
+        self._whole(item)
+
+    def _survey(self, item: Item) -> None:
+        self._separation(item.sample).survey(item.block, self._probabilities(item))
+
+    def _level(self, item: Item) -> None:
+        fill_level(self.store.groups[item.what], item.sample, item.block)
+
+    def _join(self, item: Item) -> None:
+        self._separation(item.sample).join()
+
+    def _flood(self, item: Item) -> None:
+        region = self.blocks.region(item.block)
+        stored = self.store.read_probabilities(self.samples[item.sample], region)
+        self._separation(item.sample).flood(item.block, stored)
+
+    def _number(self, item: Item) -> None:
+        self._separation(item.sample).number()
+
+    def _labels(self, item: Item) -> None:
+        self._write(item, self._separation(item.sample).labels(item.block))
+
+
+def resampled_region(
+    read: Reader, resampling: Resampling, region: Region, dtype: np.dtype[Any]
+) -> Array:
+    """Return a region of resampled fixed-point probabilities, as `resample_stored`."""
+    return np.rint(resampled_reader(read, resampling)(region)).astype(dtype)
