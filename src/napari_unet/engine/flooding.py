@@ -19,13 +19,13 @@ from napari_unet.core.block_forest import (
     outer_edges,
     priorities,
 )
-from napari_unet.core.components import label_components
 from napari_unet.core.overlap import label_runs
 from napari_unet.core.seed_points import FAR, lower_distances
 from napari_unet.core.seeds import height
 from napari_unet.core.watershed import flood
 from napari_unet.engine.blocks import Blocks
 from napari_unet.engine.faces import Load, beyond, faces, grown
+from napari_unet.engine.grounds import survey_ground
 from napari_unet.engine.objects import FLOODED_HERE, FLOODED_TOGETHER, Objects
 from napari_unet.engine.survey import Task, components, sizes_and_firsts
 
@@ -96,7 +96,7 @@ def flood_one(block: Block, stored: Array) -> tuple[npt.NDArray[np.int32], Recor
         `object`: per code from 1 its object, or minus (1 + raster index) of the pixel
         beyond the block that it hangs on; `size` and `first` of each code; `shell_at`
         and `shell_code`: pixels that neighbours may hang on; `edge_*`; what
-        `_background` says; faces of codes.
+        `survey_ground` says; faces of codes.
     """
     mask, seeds = components(stored, block.task)
     what = block.labels_of(block.number)[mask]
@@ -295,7 +295,8 @@ def _finish(
         **faces("code", codes),
     }
     if block.task.separation.fill_holes:
-        record |= _background(block, codes)
+        connectivity = block.task.separation.connectivity
+        record |= survey_ground(codes, block.blocks, block.number, connectivity)
     return codes, record
 
 
@@ -312,40 +313,3 @@ _NOTHING_SHARED: Record = {
         "edge_earlier_at",
     )
 }
-
-
-def background(codes: Array, connectivity: int) -> npt.NDArray[np.int32]:
-    """Return the components of the background within one block, from 1."""
-    outside = 3 if connectivity == 1 else 1
-    return label_components(codes == 0, connectivity=outside)
-
-
-def _background(block: Block, codes: Array) -> Record:
-    """Return size, first pixel and openness of background, and the codes it touches."""
-    ground = background(codes, block.task.separation.connectivity)
-    sizes, first = sizes_and_firsts(ground)
-    is_open = np.zeros(sizes.size + 1, bool)
-    parts = zip(block.blocks.region(block.number), block.blocks.shape, strict=True)
-    touch = [np.empty((2, 0), np.int64)]
-    for axis, (part, n) in enumerate(parts):
-        turned, other = np.moveaxis(ground, axis, 0), np.moveaxis(codes, axis, 0)
-        if n > 1 and part.start == 0:
-            is_open[np.unique(turned[0])] = True
-        if n > 1 and part.stop == n:
-            is_open[np.unique(turned[-1])] = True
-        touch.append(_meetings(turned[:-1], other[1:]))
-        touch.append(_meetings(turned[1:], other[:-1]))
-    return {
-        "ground_size": sizes,
-        "ground_first": block.blocks.global_index(block.number, first),
-        "ground_open": is_open[1:],
-        "ground_touch": np.unique(np.concatenate(touch, axis=1), axis=1),
-        **faces("ground", ground),
-    }
-
-
-def _meetings(ground: Array, codes: Array) -> npt.NDArray[np.int64]:
-    """Return the different pairs (2, n) of background and codes at the same place."""
-    both = (ground > 0) & (codes > 0)
-    pairs = np.stack([ground[both], codes[both]]).astype(np.int64)
-    return np.asarray(np.unique(pairs, axis=1))

@@ -14,7 +14,9 @@ from napari_unet.core.normalize import Reader
 from napari_unet.core.stitching import gaussian_window
 from napari_unet.core.tiling import Geometry, Grid, Tile
 from napari_unet.engine.blocks import Region
-from napari_unet.nn.predict import Predictor, iter_predict
+from napari_unet.nn.predict import Predictor
+from napari_unet.pipeline.local import LocalBackend
+from napari_unet.pipeline.plan import Plan
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,30 +48,35 @@ class Window:
 
 
 def predict_region(
-    predict: Predictor,
-    reader: Reader,
-    grid: Grid,
-    out: Window,
-    *,
-    workers: int = 1,
-    blend: Geometry | None = None,
+    backend: LocalBackend, plan: Plan, reader: Reader, out: Window
 ) -> None:
     """Fill `out` with stored probabilities, those that the whole image has there.
 
     Parameters
     ----------
-    predict, reader, grid, workers, blend
-        As for `iter_predict`, of the whole image.
+    backend
+        Where the network runs.
+    plan
+        Of the whole image.
+    reader
+        Spatial region -> pixels as the network sees them.
     out
         What is filled.
+
+    Raises
+    ------
+    DeviceFullError
+        A tile does not fit into the device's memory.
     """
-    if blend is not None:
-        _blend(predict, reader, grid, out, blend)
+    model = backend.model
+    if model.tile_dependent_layers:
+        predict = model.predictor(plan.options.prediction, backend.device)
+        _blend(predict, reader, plan.grid, out, model.geometry)
         return
-    tiles = tuple(tile for tile in grid.tiles if _meets(tile.write, out.region))
-    part = dataclasses.replace(grid, tiles=tiles)
+    tiles = tuple(tile for tile in plan.grid.tiles if _meets(tile.write, out.region))
+    part = dataclasses.replace(plan.grid, tiles=tiles)
     target: Any = out
-    for _ in iter_predict(predict, reader, part, target, workers=workers):
+    for _ in backend.predict(plan, reader, part, target):
         pass
 
 

@@ -16,80 +16,12 @@ from napari_unet.engine.executors import Executor, Here
 from napari_unet.engine.job import Job, Origin
 from napari_unet.engine.journal import Journal
 from napari_unet.engine.linking import check_linking, link_all
-from napari_unet.engine.stores import create_level, level_chunks, n_levels_of
+from napari_unet.engine.output import SUFFIX, Output, Progress, Written, check_target
+from napari_unet.engine.stores import NAME, create_level, level_chunks, n_levels_of
 from napari_unet.engine.work import NETWORK, Item, Work
-from napari_unet.errors import ImageFileError
+from napari_unet.errors import ImageFileError, SettingsError
 from napari_unet.nn.checkpoint import Model, load_model
 from napari_unet.pipeline.options import parse_options
-
-SUFFIX = ".part"
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """So much of one step is done; `total` counts items."""
-
-    step: str
-    n_done: int
-    total: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Written:
-    """The result of a run.
-
-    Parameters
-    ----------
-    path
-        The OME-Zarr group.
-    labels
-        The labels' array on disk, int32, read by slicing.
-    axes
-        Its axes, in the order T, Z, Y, X.
-    probabilities
-        The stored probabilities on disk; None if they were dropped.
-    n_objects
-        Objects over all samples; classes are not counted.
-    notes
-        What a user should read.
-    """
-
-    path: Path
-    labels: Any
-    axes: str
-    probabilities: Any
-    n_objects: int
-    notes: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Output:
-    """How the result is written, and on which terms.
-
-    Parameters
-    ----------
-    path
-        The OME-Zarr group to be; work goes on in ``<path>.part``, which is renamed at
-        the end.
-    block
-        Pixels along each axis of a block, rounded up to whole tiles; 0: a default, or
-        that of the run that is resumed. It never changes a label.
-    keep_probabilities
-        Whether probabilities stay in the output.
-    resume
-        Go on where a stopped run left off; without one, start afresh.
-    overwrite
-        Replace `path`, and forget a stopped run.
-    threads
-        CPU threads of each worker; 0: those of the run that is resumed, or torch's.
-    """
-
-    path: Path
-    block: int = 0
-    keep_probabilities: bool = True
-    resume: bool = False
-    overwrite: bool = False
-    threads: int = 0
 
 
 def segment_to(
@@ -155,6 +87,11 @@ def iter_segment_to(
 ) -> Generator[Progress, None, Written]:
     """Do as `segment_to`, yielding progress; close it to stop, and resume later."""
     output = _output(out, options)
+    if options.get("region") is not None:
+        raise SettingsError(
+            "A region cannot be segmented out of core yet.",
+            "Leave the region out, or use segment.",
+        )
     origin = (
         Origin(Path(source), series=series)
         if isinstance(source, (str, Path))
@@ -184,7 +121,7 @@ def _output(out: str | Path | Output, options: dict[str, Any]) -> Output:
 def _run(
     job: Job, output: Output, executor: Executor
 ) -> Generator[Progress, None, Written]:
-    _check_target(output)
+    check_target(output.path, replace=output.overwrite or output.resume)
     resumed = _resumable(output, job.output)
     if resumed is not None:
         job = _as_before(job, output, resumed)
@@ -208,23 +145,6 @@ def _run(
         shutil.rmtree(output.path)
     job.output.rename(output.path)
     return _written(output.path, work)
-
-
-def _check_target(output: Output) -> None:
-    path = output.path
-    if not path.parent.is_dir():
-        raise ImageFileError(
-            f"The folder {path.parent} does not exist.", "Create it first."
-        )
-    if path.exists() and not (output.overwrite or output.resume):
-        raise ImageFileError(
-            f"{path} exists already.", "Choose another name, or give --overwrite."
-        )
-    if path.exists() and not (path / "zarr.json").is_file():
-        raise ImageFileError(
-            f"{path} is no output of this program, and is not replaced.",
-            "Choose another name.",
-        )
 
 
 def _resumable(output: Output, part: Path) -> Journal | None:
@@ -309,7 +229,7 @@ def _finish(
             "The image changed while it was segmented.",
             "Bring it back and resume, or start afresh with --overwrite.",
         )
-    ranges = [[list(r.low), list(r.high)] for r in work.ranges]
+    ranges = {t: [list(r.low), list(r.high)] for t, r in work.ranges.items()}
     n_objects = _count(work) if work.has_objects else 0
     provenance = {**request, "intensity": ranges, "n_objects": n_objects}
     store.finish({**provenance, "notes": list(work.plan.notes)}, n_levels)
@@ -330,8 +250,6 @@ def _count(work: Work) -> int:
 
 
 def _written(path: Path, work: Work) -> Written:
-    from napari_unet.engine.stores import NAME
-
     group = zarr.open_group(path, mode="r")
     facts: Any = group.attrs["napari_unet"]
     kept = work.job.keep_probabilities

@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.engine.blocks import Blocks
-from napari_unet.engine.flooding import Block, background, flood_one
+from napari_unet.engine.flooding import Block, flood_one
+from napari_unet.engine.grounds import background
 from napari_unet.engine.numbering import Labels, number_labels
 from napari_unet.engine.objects import Objects, find_objects
 from napari_unet.engine.records import Records

@@ -24,12 +24,11 @@ from napari_unet.engine.records import Records
 from napari_unet.engine.separating import SampleSeparation
 from napari_unet.engine.stores import Layout, Store, fill_level
 from napari_unet.engine.survey import Task
-from napari_unet.errors import DeviceError, ImageFileError
-from napari_unet.nn.device import is_out_of_memory
+from napari_unet.errors import DeviceError, DeviceFullError, ImageFileError
+from napari_unet.pipeline.local import LocalBackend
 from napari_unet.pipeline.options import spatial_pixel_size
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.reading import Source
-from napari_unet.pipeline.segmenting import default_workers
 from napari_unet.pipeline.separating import INSTANCE_CHANNELS, separate_sample
 
 Array = npt.NDArray[Any]
@@ -114,14 +113,17 @@ class Work:
         return known and not self.plan.semantic
 
     @functools.cached_property
-    def ranges(self) -> list[IntensityRange]:
-        """Intensity of each sample, as measured before the first block."""
+    def ranges(self) -> dict[int, IntensityRange]:
+        """Intensity by frame, as measured before the first block."""
         found = self.journal.records(-1).read("intensity", 0)
-        rows = zip(found["low"], found["high"], found["n_invalid"], strict=True)
-        return [
-            IntensityRange(tuple(map(float, low)), tuple(map(float, high)), int(n))
-            for low, high, n in rows
-        ]
+        names = ("frame", "low", "high", "n_invalid")
+        rows = zip(*(found[name] for name in names), strict=True)
+        return {
+            int(frame): IntensityRange(
+                tuple(map(float, low)), tuple(map(float, high)), int(n)
+            )
+            for frame, low, high, n in rows
+        }
 
     @property
     def steps(self) -> list[str]:
@@ -180,12 +182,9 @@ class Work:
                 "Put this right and repeat the command with --resume: finished blocks "
                 "are kept.",
             ) from error
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
+        except DeviceFullError as error:
             raise DeviceError(
-                f"A tile of {self.plan.grid.tile} does not fit into the memory of "
-                f"{self.plan.device}.",
+                f"{error.problem} A tile of {self.plan.grid.tile} does not fit.",
                 "Choose a smaller tile or memory budget, or fewer workers.",
             ) from error
 
@@ -193,20 +192,26 @@ class Work:
         """Measure intensities, unless that is done."""
         records = self.records(-1)
         if not records.has("intensity", 0):
-            ranges = Source(self.plan).measure(self.samples)
-            records.write(
-                "intensity",
-                0,
-                {
-                    "low": np.array([r.low for r in ranges]),
-                    "high": np.array([r.high for r in ranges]),
-                    "n_invalid": np.array([r.n_invalid for r in ranges]),
-                },
-            )
+            found: dict[int, IntensityRange] = {}
+            source = Source(self.plan, _ranges=found)
+            for sample in self.samples:
+                source.intensity(sample)
+            ranges = list(found.values())
+            facts = {
+                "frame": np.array(list(found)),
+                "low": np.array([r.low for r in ranges]),
+                "high": np.array([r.high for r in ranges]),
+                "n_invalid": np.array([r.n_invalid for r in ranges]),
+            }
+            records.write("intensity", 0, facts)
+
+    @functools.cached_property
+    def _backend(self) -> LocalBackend:
+        return LocalBackend(self.job.model, self.plan.options.device)
 
     @functools.cached_property
     def _source(self) -> Source:
-        return Source(self.plan)
+        return Source(self.plan, _ranges=self.ranges)
 
     def _separation(self, sample: int) -> SampleSeparation:
         task = Task(self.plan.model.recipe.channels, self.plan.separation)
@@ -214,19 +219,12 @@ class Work:
 
     def _predict(self, sample: int, region: Region) -> Array:
         """Run the network over a region of what it sees."""
-        plan, model = self.plan, self.plan.model
-        reader = self._source.normalised(self.samples[sample], self.ranges[sample])
+        plan = self.plan
         shape = tuple(part.stop - part.start for part in region)
         dtype = plan.options.prediction.stored
-        out = np.empty((len(model.recipe.channels), *shape), dtype)
-        predict_region(
-            model.predictor(plan.options.prediction, plan.device),
-            reader,
-            plan.grid,
-            Window(out, region),
-            workers=plan.options.workers or default_workers(plan.device),
-            blend=model.geometry if model.tile_dependent_layers else None,
-        )
+        out = np.empty((len(plan.model.recipe.channels), *shape), dtype)
+        reader = self._source.normalised(self.samples[sample])
+        predict_region(self._backend, plan, reader, Window(out, region))
         return out
 
     def _network(self, item: Item) -> None:

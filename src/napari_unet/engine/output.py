@@ -1,0 +1,95 @@
+"""Output: how the result of a long run is written, what it tells, what it leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from napari_unet.errors import ImageFileError
+
+SUFFIX = ".part"
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """So much of one step is done; `total` counts items."""
+
+    step: str
+    n_done: int
+    total: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """The result of a run.
+
+    Parameters
+    ----------
+    path
+        The OME-Zarr group.
+    labels
+        The labels' array on disk, int32, read by slicing.
+    axes
+        Its axes, in the order T, Z, Y, X.
+    probabilities
+        The stored probabilities on disk; None if they were dropped.
+    n_objects
+        Objects over all samples; classes are not counted.
+    notes
+        What a user should read.
+    """
+
+    path: Path
+    labels: Any
+    axes: str
+    probabilities: Any
+    n_objects: int
+    notes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """How the result is written, and on which terms.
+
+    Parameters
+    ----------
+    path
+        The OME-Zarr group to be; work goes on in ``<path>.part``, which is renamed at
+        the end.
+    block
+        Pixels along each axis of a block, rounded up to whole tiles; 0: a default, or
+        that of the run that is resumed. It never changes a label.
+    keep_probabilities
+        Whether probabilities stay in the output.
+    resume
+        Go on where a stopped run left off; without one, start afresh.
+    overwrite
+        Replace `path`, and forget a stopped run.
+    threads
+        CPU threads of each worker; 0: those of the run that is resumed, or torch's.
+    """
+
+    path: Path
+    block: int = 0
+    keep_probabilities: bool = True
+    resume: bool = False
+    overwrite: bool = False
+    threads: int = 0
+
+
+def check_target(path: Path, *, replace: bool) -> None:
+    """Refuse a target that must not be written; see `Output`."""
+    if not path.parent.is_dir():
+        raise ImageFileError(
+            f"The folder {path.parent} does not exist.", "Create it first."
+        )
+    if path.exists() and not replace:
+        raise ImageFileError(
+            f"{path} exists already.", "Choose another name, or give --overwrite."
+        )
+    if path.exists() and not (path / "zarr.json").is_file():
+        raise ImageFileError(
+            f"{path} is no output of this program, and is not replaced.",
+            "Choose another name.",
+        )
