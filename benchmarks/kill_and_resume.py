@@ -28,7 +28,7 @@ from napari_unet.engine import records
 from napari_unet.engine.journal import Journal
 from napari_unet.engine.segment_to import segment_to
 
-STEPS = ("survey", "join", "flood", "number", "labels")
+STEPS = ("survey", "join", "flood", "number", "ground", "holes", "labels")
 SHAPE, BLOCK = (2, 220, 200), 64
 
 

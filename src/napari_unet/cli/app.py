@@ -140,6 +140,16 @@ def segment(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write the probabilities as well.")
     ] = False,
+    block: Annotated[
+        int,
+        typer.Option(help="OUT.zarr: pixels per axis of a block; 0: chosen."),
+    ] = 0,
+    workers: Annotated[
+        int, typer.Option(help="Processes on this machine, one per GPU; 0: this one.")
+    ] = 0,
+    scheduler: Annotated[
+        str, typer.Option(help="Address of a dask scheduler: tls://host:8786.")
+    ] = "",
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
@@ -147,9 +157,12 @@ def segment(
 
     One file leads to exactly OUT. A folder or several files lead to
     OUT/<stem>.tif, OUT/<stem>_overlay.png and OUT/<stem>_objects.csv.
+    An OUT that ends with .zarr is OME-Zarr, made block by block: the image may be
+    larger than memory, and --probabilities keeps them in it.
     Settings that are not given are the model's.
     """
     from napari_unet.cli.batch import segment_many, segment_one
+    from napari_unet.cli.large import Place, segment_large
     from napari_unet.cli.request import Request
     from napari_unet.cli.targets import Wanted
     from napari_unet.io.folders import list_images
@@ -182,10 +195,17 @@ def segment(
     )
     loaded = load_model(model, trust=trust, choices=parse_choices(assume or ()))
     request = Request(loaded, options, wanted, series)
-    if single:
+    place = Place(workers, scheduler, block)
+    if single and out.suffix == ".zarr":
+        segment_large(
+            files[0], out, request, place=place, overwrite=overwrite, resume=resume
+        )
+    elif single:
         segment_one(files[0], out, request, overwrite=overwrite, resume=resume)
     else:
-        segment_many(files, out, request, overwrite=overwrite, resume=resume)
+        segment_many(
+            files, out, request, place=place, overwrite=overwrite, resume=resume
+        )
 
 
 @app.command()

@@ -6,8 +6,9 @@ done when its labels are in place; they are written last.
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from napari_unet.cli.journal import (
     identity,
     plain_json,
 )
+from napari_unet.cli.large import Place
 from napari_unet.cli.outputs import summary, write_outputs
+from napari_unet.cli.parallel import segment_parallel
 from napari_unet.cli.request import Request
 from napari_unet.cli.targets import (
     check_file,
@@ -90,6 +93,7 @@ def segment_many(
     folder: Path,
     request: Request,
     *,
+    place: Place,
     overwrite: bool,
     resume: bool,
 ) -> None:
@@ -112,10 +116,7 @@ def segment_many(
     try:
         with progress_bar() as bar:
             task = bar.add_task("images", total=len(images))
-            for image, paths in outputs.items():
-                done = journal.has(image, paths["labels"]) or _try_file(
-                    image, paths, request, journal, bar
-                )
+            for done in _each(outputs, request, journal, bar, place):
                 n_done, n_failed = n_done + done, n_failed + (not done)
                 bar.advance(task)
     except KeyboardInterrupt:
@@ -128,6 +129,34 @@ def segment_many(
             f"{n_failed} of {len(images)} images could not be segmented.",
             "The reasons stand above; the others are done.",
         )
+
+
+def _each(
+    outputs: dict[Path, Outputs],
+    request: Request,
+    journal: Journal,
+    bar: Any,
+    place: Place,
+) -> Iterator[bool]:
+    """Segment what is left, one by one or many at once; yield whether it worked."""
+    left = {i: p for i, p in outputs.items() if not journal.has(i, p["labels"])}
+    yield from itertools.repeat(True, len(outputs) - len(left))
+    if place.is_here:
+        for image, paths in left.items():
+            yield _try_file(image, paths, request, journal, bar)
+        return
+    with place.cluster() as cluster:
+        for image, paths in left.items():
+            journal.begin(image, paths["labels"])
+        for found in segment_parallel(cluster, left, request):
+            name = _name(found.image)
+            if found.problem:
+                err.print(f"{name}: {found.problem}", markup=False)
+            else:
+                target = left[found.image]["labels"]
+                journal.finish(found.image, target)
+                say(f"{name}: {found.summary} -> {target}")
+            yield not found.problem
 
 
 def _open(

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import pickle
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.engine.executors import Run
@@ -24,6 +25,8 @@ from napari_unet.nn.device import n_devices
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+Each = Callable[[Callable[[Any, Any], Any], Iterable[Any]], Iterator[Any]]
 
 CONNECT_TIMEOUT = 30.0
 # Items handed out beyond those that run: enough to keep workers busy, few to cancel.
@@ -58,27 +61,46 @@ class Cluster:
     @contextlib.contextmanager
     def running(self, work: Work) -> Iterator[Run]:
         """Send the job to all workers, and take it back at the end."""
-        with told("The job could not be sent to the workers."):
-            plugin = _plugin(work.job.to_send())
-            self.client.register_plugin(plugin)
+        with self.sent(work.job.to_send()) as each:
+            yield lambda items: each(do_item, items)
 
-        def run(items: Iterable[Item]) -> Iterator[Item]:
-            return self._run(items, plugin.name)
+    @contextlib.contextmanager
+    def sent(self, job: Any) -> Iterator[Each]:
+        """Send what all tasks have in common to every worker, once.
+
+        Parameters
+        ----------
+        job
+            Something with `options`, of which the device is settled on each worker.
+
+        Yields
+        ------
+        function
+            A function of the job and an item, and items -> results, as they come.
+        """
+        key = f"napari-unet-{uuid.uuid4().hex}"
+        with told("The model could not be sent to the workers."):
+            self.client.register_plugin(_plugin(key, pickle.dumps(job)))
+
+        def each(function: Callable[[Any, Any], Any], items: Iterable[Any]) -> Any:
+            return self._run(functools.partial(call, key, function), items)
 
         try:
-            yield run
+            yield each
         finally:
             with contextlib.suppress(Exception):
-                self.client.unregister_worker_plugin(plugin.name)
+                self.client.unregister_worker_plugin(key)
 
-    def _run(self, items: Iterable[Item], key: str) -> Iterator[Item]:
+    def _run(
+        self, function: Callable[[Any], Any], items: Iterable[Any]
+    ) -> Iterator[Any]:
         from distributed import as_completed
 
         waiting = iter(items)
         client = self.client
 
-        def submit(item: Item) -> Future:
-            return client.submit(run_item, key, item, pure=False)
+        def submit(item: Any) -> Future:
+            return client.submit(function, item, pure=False)
 
         with told("The connection to the scheduler was lost."):
             ahead = max(1, len(client.nthreads())) * AHEAD
@@ -158,56 +180,70 @@ def _close(client: Client) -> None:
         client.close(timeout=5)
 
 
-_JOBS: dict[str, bytes] = {}
-_WORKS: dict[str, Work] = {}
+# On a worker: what was sent, and what was made of it when it was first needed.
+_SENT: dict[str, bytes] = {}
+_KEPT: dict[str, Any] = {}
 _LOCK = threading.Lock()
 
 
-def _plugin(job: Job) -> Any:
+def _plugin(key: str, data: bytes) -> Any:
     """Return the plugin that brings a job to each worker."""
     from distributed import WorkerPlugin
-
-    name = f"napari-unet-{uuid.uuid4().hex}"
-    data = pickle.dumps(job)
 
     class Bring(WorkerPlugin):  # type: ignore[misc]
         """Keeps the job while the cluster works on it."""
 
         def setup(self, worker: Any) -> None:
-            keep_job(name, data, str(worker.name))
+            keep(key, data, str(worker.name))
 
         def teardown(self, worker: Any) -> None:
-            forget_job(name)
+            forget(key)
 
-    Bring.name = name
+    Bring.name = key
     return Bring()
 
 
-def keep_job(key: str, data: bytes, worker: str) -> None:
-    """Keep a job on a worker; several on one machine share its devices."""
-    job: Job = pickle.loads(data)  # noqa: S301 - from the client, over TLS
-    n = n_devices("cuda")
-    if job.options.device == "auto" and n > 1 and worker.isdecimal():
-        options = dataclasses.replace(job.options, device=f"cuda:{int(worker) % n}")
-        job = dataclasses.replace(job, options=options)
+def keep(key: str, data: bytes, worker: str) -> None:
+    """Keep a job on a worker, and its name, which says which device is its own."""
     with _LOCK:
-        _WORKS.clear()
-        _JOBS[key] = pickle.dumps(job)
+        _KEPT.clear()
+        _SENT[key] = pickle.dumps((worker, data))
 
 
-def forget_job(key: str) -> None:
+def forget(key: str) -> None:
     """Let a job go."""
     with _LOCK:
-        _JOBS.pop(key, None)
-        _WORKS.pop(key, None)
+        _SENT.pop(key, None)
+        _KEPT.pop(key, None)
 
 
-def run_item(key: str, item: Item) -> Item:
+def call(key: str, function: Callable[[Any, Any], Any], item: Any) -> Any:
+    """Call a function with the job and an item, on a worker."""
+    with _LOCK:
+        if key not in _KEPT:
+            worker, data = pickle.loads(_SENT[key])  # noqa: S301 - see `connect`
+            _KEPT[key] = _placed(pickle.loads(data), worker)  # noqa: S301
+        job = _KEPT[key]
+    return function(job, item)
+
+
+def _placed(job: Any, worker: str) -> Any:
+    """Return a job with the device of this worker; several share a machine's."""
+    n = n_devices("cuda")
+    if job.options.device != "auto" or n < 2 or not worker.isdecimal():
+        return job
+    options = dataclasses.replace(job.options, device=f"cuda:{int(worker) % n}")
+    return dataclasses.replace(job, options=options)
+
+
+def do_item(job: Job, item: Item) -> Item:
     """Do an item on a worker."""
     with _LOCK:
-        if key not in _WORKS:
-            job: Job = pickle.loads(_JOBS[key])  # noqa: S301 - see keep_job
-            _WORKS[key] = Work(job, job.plan())
-        work = _WORKS[key]
+        work = _work_of(job)
     work.do(item)
     return item
+
+
+@functools.lru_cache(1)
+def _work_of(job: Job) -> Work:
+    return Work(job, job.plan())

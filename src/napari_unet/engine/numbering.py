@@ -34,6 +34,8 @@ class Labels:
         Their labels; 0 is background.
     n_labels
         Objects in the sample.
+    dropped
+        Whether an object was too small.
     """
 
     codes: Numbering
@@ -41,6 +43,7 @@ class Labels:
     code_label: npt.NDArray[np.int32]
     ground_label: npt.NDArray[np.int32]
     n_labels: int
+    dropped: bool
 
     def arrays(self) -> dict[str, Array]:
         """Return all as arrays to be written."""
@@ -50,6 +53,7 @@ class Labels:
             "code_label": self.code_label,
             "ground_label": self.ground_label,
             "n_labels": np.array(self.n_labels),
+            "dropped": np.array(self.dropped),
         }
 
     @classmethod
@@ -61,6 +65,7 @@ class Labels:
             arrays["code_label"],
             arrays["ground_label"],
             int(arrays["n_labels"]),
+            bool(arrays["dropped"]),
         )
 
 
@@ -85,7 +90,7 @@ def number_labels(blocks: Blocks, load: Load, separation: Separation) -> Labels:
     if separation.fill_holes:
         component = _join_grounds(blocks, load, grounds, separation.connectivity)
         is_open = _all(records, "ground_open")
-        touched = _touched(blocks, load, codes, grounds)
+        touched = _touched(blocks, load, grounds, codes)
         owner = _owners(component, is_open, touched, objects)
     every = np.concatenate([objects, owner])
     sizes = np.concatenate([_all(records, "size"), _all(records, "ground_size")])
@@ -97,6 +102,7 @@ def number_labels(blocks: Blocks, load: Load, separation: Separation) -> Labels:
         number[objects],
         number[owner],
         int(number.max(initial=0)),
+        bool((number[every[(every > 0) & (sizes > 0)]] == 0).any()),
     )
 
 
@@ -116,19 +122,49 @@ def _join_grounds(
     return join(blocks, load, "ground", numbering=grounds, connectivity=outside)
 
 
-def _touched(blocks: Blocks, load: Load, codes: Numbering, grounds: Numbering) -> Index:
-    """Return the pairs (2, n) of background and codes that share a face."""
+def _touched(
+    blocks: Blocks, load: Load, grounds: Numbering, codes: Numbering | None
+) -> Index:
+    """Return the pairs (2, n) of background and what shares a face with it.
+
+    Codes are numbered over all blocks; without a numbering they are labels.
+    """
+
+    def named(number: int, values: Array) -> Array:
+        return values if codes is None else codes.number(number, values)
+
     pairs = [np.empty((2, 0), np.int64)]
     for number in range(len(blocks)):
         ground, code = load(number)["ground_touch"]
-        pairs.append(
-            np.stack([grounds.number(number, ground), codes.number(number, code)])
-        )
+        pairs.append(np.stack([grounds.number(number, ground), named(number, code)]))
     for a, left, b, right in touching(blocks, load, ("ground", "code"), 1):
-        pairs.append(np.stack([grounds.number(a, left), codes.number(b, right)]))
+        pairs.append(np.stack([grounds.number(a, left), named(b, right)]))
     for a, left, b, right in touching(blocks, load, ("code", "ground"), 1):
-        pairs.append(np.stack([grounds.number(b, right), codes.number(a, left)]))
+        pairs.append(np.stack([grounds.number(b, right), named(a, left)]))
     return np.concatenate(pairs, axis=1)
+
+
+def fill_again(
+    blocks: Blocks, load: Load, separation: Separation
+) -> tuple[Numbering, npt.NDArray[np.int32]]:
+    """Return the label of every piece of background once small objects are dropped.
+
+    Parameters
+    ----------
+    blocks
+        All of the sample.
+    load
+        Returns what `survey_ground` says of the labels of a block.
+    separation
+        For its connectivity.
+    """
+    records = [_take(load(number), ("ground_open",)) for number in range(len(blocks))]
+    grounds = Numbering.of(len(r["ground_open"]) for r in records)
+    component = _join_grounds(blocks, load, grounds, separation.connectivity)
+    touched = _touched(blocks, load, grounds, None)
+    names = np.arange(int(touched[1].max(initial=0)) + 1)
+    owner = _owners(component, _all(records, "ground_open"), touched, names)
+    return grounds, owner.astype(np.int32)
 
 
 def _owners(component: Index, is_open: Index, touched: Index, objects: Index) -> Index:

@@ -7,7 +7,9 @@ survey  each block   components of mask and seeds
 join    all          `Objects`: what each component is in the sample
 flood   each block   codes: objects, or pixels beyond the block
 number  all          `Labels`: the label of every code
-write   each block   labels
+ground  each block   background that is left, if small objects were dropped
+holes   all          what encloses it
+labels  each block   labels
 ======  ===========  =========================================================
 """
 
@@ -22,9 +24,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.engine.blocks import Blocks
+from napari_unet.engine.faces import faces
 from napari_unet.engine.flooding import Block, flood_one
-from napari_unet.engine.grounds import background
-from napari_unet.engine.numbering import Labels, number_labels
+from napari_unet.engine.grounds import background, survey_ground
+from napari_unet.engine.joining import Numbering
+from napari_unet.engine.numbering import Labels, fill_again, number_labels
 from napari_unet.engine.objects import Objects, find_objects
 from napari_unet.engine.records import Records
 from napari_unet.engine.survey import Task, survey_block
@@ -77,17 +81,55 @@ class SampleSeparation:
         self.records.write("number", 0, labels.arrays())
         return labels.n_labels
 
+    def ground(self, number: int) -> None:
+        """Fifth step for one block: a dropped speck may have left a hole."""
+        labels = Labels.from_arrays(self.records.read("number", 0))
+        found: dict[str, Array] = {}
+        if labels.dropped and self.task.separation.fill_holes:
+            values = self._numbered(labels, number)
+            connectivity = self.task.separation.connectivity
+            found = survey_ground(values, self.blocks, number, connectivity)
+            found |= faces("code", values)
+        self.records.write("ground", number, found)
+
+    def holes(self) -> None:
+        """Sixth step, over all blocks."""
+        labels = Labels.from_arrays(self.records.read("number", 0))
+        found: dict[str, Array] = {}
+        if labels.dropped and self.task.separation.fill_holes:
+            load = functools.partial(self.records.read, "ground")
+            grounds, label = fill_again(self.blocks, load, self.task.separation)
+            found = {"grounds": grounds.offsets, "label": label}
+        self.records.write("holes", 0, found)
+
     def labels(self, number: int) -> npt.NDArray[np.int32]:
         """Last step for one block: return its labels."""
         found = Labels.from_arrays(self.records.read("number", 0))
+        values = self._numbered(found, number)
+        holes = self.records.read("holes", 0)
+        if holes:
+            part = Numbering(holes["grounds"]).of_block(number)
+            values = self._filled(values, holes["label"][part])
+        return values
+
+    def _numbered(self, found: Labels, number: int) -> npt.NDArray[np.int32]:
         codes = self.records.read("codes", number)["codes"]
         part = found.code_label[found.codes.of_block(number)]
         labels = np.concatenate([np.zeros(1, np.int32), part])[codes]
-        holes = found.ground_label[found.grounds.of_block(number)]
-        if holes.any():
-            ground = background(codes, self.task.separation.connectivity)
-            labels += np.concatenate([np.zeros(1, np.int32), holes])[ground]
-        return np.asarray(labels, np.int32)
+        if not self.task.separation.fill_holes:
+            return np.asarray(labels, np.int32)
+        ground = background(codes, self.task.separation.connectivity)
+        owner = found.ground_label[found.grounds.of_block(number)]
+        return np.asarray(_given(labels, ground, owner), np.int32)
+
+    def _filled(self, labels: Array, owner: Array) -> npt.NDArray[np.int32]:
+        ground = background(labels, self.task.separation.connectivity)
+        return np.asarray(_given(labels, ground, owner), np.int32)
+
+
+def _given(labels: Array, ground: Array, owner: Array) -> Array:
+    """Give each piece of background, numbered from 1, to its owner."""
+    return np.asarray(labels + np.concatenate([np.zeros(1, np.int32), owner])[ground])
 
 
 def separate_blocks(
@@ -110,5 +152,8 @@ def separate_blocks(
     for number, region in enumerate(regions):
         steps.flood(number, np.asarray(stored[region]))
     steps.number()
+    for number in range(len(blocks)):
+        steps.ground(number)
+    steps.holes()
     for number in range(len(blocks)):
         yield blocks.region(number), steps.labels(number)

@@ -35,6 +35,16 @@ Array = npt.NDArray[Any]
 
 NETWORK = "network"
 WHOLE = "whole"
+SEPARATION_STEPS = (
+    "survey",
+    "join",
+    "flood",
+    "number",
+    "ground",
+    "holes",
+    "labels",
+)
+OVER_ALL = ("join", "number", "holes")
 
 
 @dataclass(frozen=True)
@@ -133,11 +143,11 @@ class Work:
             return [*first, WHOLE]
         if not self.has_objects:
             return [*first, "classes"]
-        return [*first, "survey", "join", "flood", "number", "labels"]
+        return [*first, *SEPARATION_STEPS]
 
     def items(self, step: str) -> list[Item]:
         """Return all that a step consists of."""
-        n = {"join": 1, "number": 1, NETWORK: len(self.network_blocks)}
+        n = dict.fromkeys(OVER_ALL, 1) | {NETWORK: len(self.network_blocks)}
         count = n.get(step, len(self.blocks))
         return [
             Item(step, s, b) for s in range(len(self.samples)) for b in range(count)
@@ -283,6 +293,12 @@ class Work:
 
     def _number(self, item: Item) -> None:
         self._separation(item.sample).number()
+
+    def _ground(self, item: Item) -> None:
+        self._separation(item.sample).ground(item.block)
+
+    def _holes(self, item: Item) -> None:
+        self._separation(item.sample).holes()
 
     def _labels(self, item: Item) -> None:
         self._write(item, self._separation(item.sample).labels(item.block))
