@@ -97,6 +97,37 @@ def test_folding_batch_norm_changes_nothing(
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
+def test_folding_rounds_once() -> None:
+    torch.manual_seed(0)
+    conv, norm = nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        getattr(norm, name).data.uniform_(0.1, 3.0)
+    mean, variance = (b.double() for b in (norm.running_mean, norm.running_var))
+    scale = norm.weight.double() / (variance + norm.eps).sqrt()
+    weight = conv.weight.double() * scale[:, None, None, None]
+    bias = norm.bias.double() + (conv.bias.double() - mean) * scale
+    folded: Any = fold_batch_norm(nn.Sequential(conv, norm).eval())[0]
+    assert folded.weight.dtype == folded.bias.dtype == torch.float32
+    assert torch.allclose(folded.weight.double(), weight, rtol=6e-8, atol=0)
+    assert torch.allclose(folded.bias.double(), bias, rtol=6e-8, atol=0)
+
+
+@pytest.mark.parametrize("scale", [1.0, 40.0])
+def test_the_copy_is_as_exact_as_the_plain_network(
+    random_image: MakeImage, make_model: MakeModel, scale: float
+) -> None:
+    """Both against float64; large logits make rounding visible."""
+    model = make_model(base_channels=8)
+    network: Any = model.network
+    network.head.weight.mul_(scale)
+    x = torch.from_numpy(random_image((64, 64)))[None]
+    with torch.inference_mode():
+        exact = copy.deepcopy(network).double()(x.double()).softmax(1)
+        plain = (network(x).softmax(1) - exact).abs().max()
+        folded = predictor_of(model).probabilities(x[0].numpy())
+    assert (folded - exact[0]).abs().max() <= 3 * plain
+
+
 class Residual(nn.Sequential):
     """A Sequential by name alone: its norm does not follow its convolution."""
 
