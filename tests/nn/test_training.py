@@ -406,3 +406,21 @@ def test_divergence_keeps_the_best_model(
 def test_unknown_options_are_named(pairs: Pairs, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no option speed"):
         nu.train(pairs, TINY, out=tmp_path / "m.safetensors", speed=3)
+
+
+def test_five_arrays_to_a_model_that_segments(
+    discs: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The main job in Python: train, segment what is new, evaluate."""
+    pairs = [discs(seed) for seed in range(5)]
+    out = tmp_path / "mine.safetensors"
+    training = TINY.replace(steps=60, base_channels=6, learning_rate=0.01, ema=0.9)
+    report = nu.train(pairs, training, out=out)
+    image, truth = discs(99)
+    seg = nu.segment(image, out, device="cpu")
+    found = nu.evaluate(seg.labels, truth).summary()
+    untrained = nu.train(pairs, TINY.replace(steps=1), out=tmp_path / "raw.safetensors")
+    chance = nu.segment(image, untrained.path, device="cpu")
+    assert found["ap@0.5"] >= 0.7
+    assert nu.evaluate(chance.labels, truth).summary()["ap@0.5"] < 0.2
+    assert report.scores["validation"]["ap@0.5"] >= 0.7
