@@ -279,7 +279,7 @@ def test_one_file_resumes_too(run, image, labels_of, hidden_files):
     assert np.array_equal(labels_of(out), before)
 
 
-def _stop(*_):
+def _stop(*_, **__):
     raise KeyboardInterrupt
 
 
@@ -302,6 +302,18 @@ def test_one_file_that_was_killed_between_its_outputs(
         "_overlay.png exists already. Choose another name, or give --overwrite."
     )
     assert run("segment", image, "-o", out, "--overlay", "--resume").status == 0
+    assert hidden_files(image.parent) == []
+
+
+def test_a_stopped_run_does_not_bind_the_next(run, image, hidden_files, monkeypatch):
+    """Its journal, of other settings, is gone once a run starts afresh."""
+    out = image.parent / "labels.tif"
+    written = batch.write_outputs
+    monkeypatch.setattr(batch, "write_outputs", _stop)
+    assert run("segment", image, "-o", out, "--min-size", 9).status == 130
+    assert run("segment", image, "-o", out).status == 130
+    monkeypatch.setattr(batch, "write_outputs", written)
+    assert run("segment", image, "-o", out, "--resume").status == 0
     assert hidden_files(image.parent) == []
 
 

@@ -63,8 +63,11 @@ def segment_one(
         out.print(f"{_name(image)}: done already -> {target}", markup=False)
         return
     journal = Journal(target.with_name(f".{target.name}{JOURNAL}"), request.described())
-    own = _names(paths) if resume and journal.resume() else ()
+    resumed = resume and journal.resume()
+    own = _names(paths) if resumed else ()
     refuse_existing(paths.values(), overwrite=overwrite, own=own)
+    if not resumed:
+        journal.remove()  # of a run that was stopped and is not gone on with
     with progress_bar() as bar:
         result = _segment_file(image, paths, request, journal, bar)
     journal.remove()
