@@ -380,8 +380,8 @@ def _tensors_in(value: Any) -> Iterator[Tensor]:
 def key_of(tensor: Tensor) -> tuple[Any, ...]:
     """Return all that makes a tensor equal to another, bit for bit."""
     plain = tensor.contiguous()
-    whole = plain.reshape(-1).view(torch.uint8) if plain.numel() else plain
-    return tuple(tensor.shape), str(tensor.dtype), bytes(whole.tolist())
+    whole = plain.reshape(-1).view(torch.uint8).tolist() if plain.numel() else []
+    return tuple(tensor.shape), str(tensor.dtype), bytes(whole)
 
 
 # -- one mutation ----------------------------------------------------------------------

@@ -20,6 +20,7 @@ from napari_unet.nn.building import build, check_state
 from napari_unet.nn.formats.containers import open_checkpoint
 from napari_unet.nn.formats.contents import Contents
 from napari_unet.nn.formats.opaque import OpaqueNetwork, assume_opaque_recipe
+from napari_unet.nn.formats.promoted import promoted
 from napari_unet.nn.formats.reading import Reading, read_network
 from napari_unet.nn.model import Model as Model
 from napari_unet.nn.recipes import check_recipe, parse_recipe
@@ -118,7 +119,7 @@ def _read(contents: Contents, choices: Mapping[str, str]) -> Reading:
             contents.tensors,
             contents.path.name,
             choices=choices,
-            hints=contents.hints,
+            hints=promoted(contents.hints),
         )
     except CheckpointError as error:
         if not contents.needs_trust:

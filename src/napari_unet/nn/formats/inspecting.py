@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.errors import UNetError
-from napari_unet.nn.building import build
-from napari_unet.nn.checkpoint import PLACES, find_model
+from napari_unet.nn.checkpoint import PLACES, find_model, model_of
 from napari_unet.nn.formats.containers import open_checkpoint
 from napari_unet.nn.formats.contents import Code, Contents, TensorInfo
-from napari_unet.nn.formats.reading import read_network
 from napari_unet.nn.formats.report import Report
-from napari_unet.nn.recipes import parse_recipe
 from napari_unet.settings import Recipe
 
 # Hints that repeat what is listed, or are long.
@@ -118,18 +115,14 @@ def inspect_model(
 def _tried(
     found: Inspection, contents: Contents, choices: Mapping[str, str]
 ) -> Inspection:
-    """Add what loading would find; code of the file itself is left alone."""
-    name = contents.path.name
-    if contents.recipe is not None:
-        recipe = parse_recipe(contents.recipe, name)
-        build(recipe.architecture, contents.tensors, name)
-        return dataclasses.replace(found, recipe=recipe, status="runs")
-    if contents.network is not None:  # a graph of fixed operators, run without trust
+    """Add what loading would find; the network of the file itself is left alone."""
+    if contents.network is not None and contents.recipe is None:
         return dataclasses.replace(found, status="runs")
-    tensors = contents.tensors
-    reading = read_network(tensors, name, choices=choices, hints=contents.hints)
+    model = model_of(contents, choices)
+    assumed = model.report.assumed if model.report else ()
+    notes = tuple(note for note in model.notes if note not in assumed)
     return dataclasses.replace(
-        found, recipe=reading.recipe, report=reading.report, status="runs"
+        found, recipe=model.recipe, report=model.report, notes=notes, status="runs"
     )
 
 
