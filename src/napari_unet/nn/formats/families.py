@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_unet.graph_settings import Graph
 from napari_unet.nn.formats.nested import monai_unet, pix2pix
+from napari_unet.nn.formats.nnunet_plans import plan_of
 
 Tensors = Mapping[str, Tensor]
 Hints = Mapping[str, Any]
@@ -85,6 +86,7 @@ def _milesial(tensors: Tensors, hints: Hints) -> dict[str, str]:
 def _pytorch_3dunet(tensors: Tensors, hints: Hints) -> dict[str, str]:
     """`layer_order` and `num_groups` of its configuration settle the rest."""
     known = {"order": "norm_convolution_activation"} if _norms_inputs(tensors) else {}
+    hints = settings_of(hints)
     order = str(hints.get("layer_order", ""))
     if "l" in order:
         residual = any(".conv3." in key for key in tensors)
@@ -94,6 +96,15 @@ def _pytorch_3dunet(tensors: Tensors, hints: Hints) -> dict[str, str]:
     if any("groupnorm" in key for key in tensors):
         known["norm"] = f"group_{int(hints.get('num_groups', 8))}"
     return known
+
+
+def settings_of(hints: Hints) -> Hints:
+    """Return the hyper-parameters, wherever the trainer put them."""
+    for key in ("model", "config", "hyper_parameters", "kwargs"):
+        inner = hints.get(key)
+        if isinstance(inner, Mapping):
+            return settings_of(inner)
+    return hints
 
 
 def _norms_inputs(tensors: Tensors) -> bool:
@@ -119,7 +130,7 @@ def _basic_unet(tensors: Tensors, hints: Hints) -> dict[str, str]:
 def _nnunet(tensors: Tensors, hints: Hints) -> dict[str, str]:
     """The strides of plans.json, where they are there."""
     del tensors
-    strides = hints.get("strides")
+    strides = plan_of(hints).get("strides")
     if not isinstance(strides, list | tuple) or len(strides) < 2:
         return {}
     return {"factors": ",".join("x".join(str(n) for n in s) for s in strides[1:])}
@@ -132,7 +143,6 @@ NNUNET = {
     "activation": "leaky_relu_0.01",
     "concatenation": "up_first",
     "order": "convolution_norm_activation",
-    "norm": "instance",
     "up_activation": "no",
 }
 

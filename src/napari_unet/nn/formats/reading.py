@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,9 +18,10 @@ from napari_unet.nn.formats.deciding import settle
 from napari_unet.nn.formats.drafting import draft
 from napari_unet.nn.formats.families import Family, recognise
 from napari_unet.nn.formats.moves import Wiring
+from napari_unet.nn.formats.nnunet_plans import channels_of
 from napari_unet.nn.formats.questions import Questions, ask
 from napari_unet.nn.formats.report import Option, Report
-from napari_unet.nn.formats.units import NOT_OURS, Units, collect_units
+from napari_unet.nn.formats.units import NOT_OURS, Unit, Units, collect_units
 from napari_unet.nn.formats.wiring import find_wirings
 from napari_unet.nn.unet import infer_architecture
 from napari_unet.settings import Recipe
@@ -92,7 +94,7 @@ def read_network(
         assumed=_assumed(ranked, given, choices or {}),
         alternatives=ranked,
     )
-    return _load(tensors, name, graph, report)
+    return _load(tensors, name, graph, report, hints)
 
 
 def _read_converted(
@@ -122,10 +124,17 @@ def _read_converted(
 
 
 def _load(
-    tensors: Mapping[str, Tensor], name: str, graph: Graph, report: Report
+    tensors: Mapping[str, Tensor],
+    name: str,
+    graph: Graph,
+    report: Report,
+    hints: Mapping[str, Any] | None = None,
 ) -> Reading:
     state = _state(tensors, graph)
     recipe, notes = assume_recipe(graph, name)
+    named = channels_of(hints or {})
+    if len(named) == graph.out_channels:
+        recipe = recipe.replace(channels=named, task="semantic")
     told = replace(
         report,
         assumed=(*report.assumed, *notes),
@@ -143,21 +152,33 @@ def _read_own(tensors: Mapping[str, Tensor], name: str) -> Reading:
 
 def _wire(units: Units, name: str) -> list[Wiring]:
     found = find_wirings(units.units)
+    gates = [unit.path for unit in units.units if _is_gate(unit)]
+    if gates and (not found or found[0].unused):
+        raise CheckpointError(
+            f"{name} has attention gates ({gates[0]}), which cannot be rebuilt.",
+            NOT_OURS,
+        )
     if not found:
         raise CheckpointError(
             f"The convolutions in {name} cannot be joined to a U-Net: no order of "
             "them fits their channels.",
             NOT_OURS,
         )
-    best = found[0]
-    spare = [units.units[n].path for n in best.unused]
-    heads = [units.units[n] for n in best.unused]
-    if any(unit.norm is not None or not unit.pointwise for unit in heads):
+    spare = [units.units[n] for n in found[0].unused]
+    if any(unit.norm is not None or not unit.pointwise for unit in spare):
         raise CheckpointError(
-            f"{name} holds {spare[0]}, which has no place in a U-Net of the others.",
+            f"{name} holds {spare[0].path}, which has no place in a U-Net of the "
+            "others.",
             NOT_OURS,
         )
     return found
+
+
+def _is_gate(unit: Unit) -> bool:
+    """One value a pixel, normalised: the weight that an attention gate gives."""
+    one = all(way.n_out == 1 < way.n_in for way in unit.ways)
+    named = re.search(r"psi|attention|(^|[._])gate", unit.path.lower())
+    return (one and unit.pointwise and unit.norm is not None) or named is not None
 
 
 def _check_choices(choices: Mapping[str, str], questions: Questions, name: str) -> None:
