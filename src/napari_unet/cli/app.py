@@ -9,6 +9,21 @@ import typer
 from typer.core import TyperGroup
 
 from napari_unet.cli import Cancelled
+from napari_unet.cli.arguments import (
+    Assume,
+    Axes,
+    Channels,
+    Device,
+    Diameter,
+    Images,
+    ModelName,
+    Out,
+    Overwrite,
+    PixelSizes,
+    Resume,
+    Scale,
+    Trust,
+)
 from napari_unet.cli.options import numbers, parse_choices, settings_flags, split
 from napari_unet.cli.train_command import train
 from napari_unet.errors import SettingsError
@@ -41,58 +56,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Images = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="IN...",
-        help="Images (TIFF, OME-TIFF, OME-Zarr, zarr, PNG, JPEG, .npy) or a folder.",
-    ),
-]
-Out = Annotated[
-    Path,
-    typer.Option(
-        "-o", "--out", help="Labels file for one image, folder for several or a folder."
-    ),
-]
-ModelName = Annotated[
-    str, typer.Option("-m", "--model", help="Bundled name or checkpoint file.")
-]
-Axes = Annotated[
-    str | None,
-    typer.Option(help="One letter of TCZYX per axis, where the file does not say."),
-]
-PixelSizes = Annotated[
-    str | None,
-    typer.Option(
-        metavar="N[,N..]", help="Micrometres per pixel: one number, or for Z,Y,X."
-    ),
-]
-Diameter = Annotated[
-    float | None, typer.Option(help="Typical object diameter in pixels of the image.")
-]
-Scale = Annotated[
-    float | None, typer.Option(help="Model pixels per image pixel, given directly.")
-]
-Channels = Annotated[
-    str | None,
-    typer.Option(metavar="N[,N..]", help="Image channels for the model, from 0."),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps or xpu.")]
-Trust = Annotated[bool, typer.Option("--trust", help="Let code in the checkpoint run.")]
-Assume = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="KEY=VALUE",
-        help="What the checkpoint does not say, as `inspect` lists it; repeatable.",
-    ),
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace files that exist.")
-]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on where a stopped run left off.")
-]
 
 
 def _version(value: bool) -> None:
@@ -161,20 +124,22 @@ def segment(
     larger than memory, and --probabilities keeps them in it.
     Settings that are not given are the model's.
     """
-    from napari_unet.cli.batch import segment_many, segment_one
-    from napari_unet.cli.large import Place, segment_large
-    from napari_unet.cli.request import Request
-    from napari_unet.cli.targets import Wanted
     from napari_unet.io.folders import list_images
-    from napari_unet.nn.checkpoint import load_model
-    from napari_unet.pipeline import Options
 
     if overwrite and resume:
         raise SettingsError(
             "--overwrite and --resume exclude each other.",
             "Start afresh with the one, or go on with the other.",
         )
-    files = list_images(images)
+    files = list_images(images)  # before torch is loaded: a typo is told at once
+
+    from napari_unet.cli.batch import segment_many, segment_one
+    from napari_unet.cli.large import Place, segment_large
+    from napari_unet.cli.request import Request
+    from napari_unet.cli.targets import Wanted
+    from napari_unet.nn.checkpoint import load_model
+    from napari_unet.pipeline import Options
+
     single = len(images) == 1 and files == images
     options = Options(
         axes=axes,
