@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from dask_jobqueue.local import LocalCluster as JobCluster
+from distributed import Client
 
 import napari_unet as nu
 from napari_unet.engine.cluster import Cluster, connect
@@ -73,6 +78,44 @@ def test_error_of_a_worker_is_ours(
     path.unlink()
     with pytest.raises(ImageFileError, match=r"image\.npy does not exist"):
         list(job)
+
+
+# dask-jobqueue leaves the files of its temporary certificates to the collector.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_batch_jobs_of_a_local_stand_in(
+    make_model: MakeModel, noise: Noise, tmp_path: Path
+) -> None:
+    """What dask-jobqueue does on SLURM, with a shell in the place of sbatch."""
+    image, model = noise((100, 80)), make_model()
+    tiling = nu.Tiling(tile=32)
+    expected = nu.segment(image, model, tiling=tiling)
+    with (
+        warnings.catch_warnings(),
+        JobCluster(
+            cores=1,
+            processes=1,
+            memory="4GB",
+            security=True,
+            shared_temp_directory=str(tmp_path),
+            scheduler_options={"dashboard": False},
+            python=sys.executable,
+        ) as jobs,
+    ):
+        warnings.simplefilter("ignore")
+        jobs.scale(1)
+        with Client(jobs, set_as_default=False) as client:
+            assert client.scheduler_info()["address"].startswith("tls://")
+            found = nu.segment_to(
+                image,
+                tmp_path / "o.zarr",
+                model,
+                executor=Cluster(client),
+                block=32,
+                tiling=tiling,
+            )
+    np.testing.assert_array_equal(found.labels[...], expected.labels)
+    gc.collect()
 
 
 def test_unencrypted_address_is_refused() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.errors import ImageFileError
 from napari_unet.io.names import IMAGE_SUFFIXES, bare_stem, is_image, is_zarr, stem
+from napari_unet.io.plates import plate_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,7 +36,8 @@ def list_images(paths: Sequence[Path]) -> list[Path]:
     Parameters
     ----------
     paths
-        Files are taken as they are, folders are searched: a zarr folder is an image;
+        Files are taken as they are, folders are searched: a zarr folder is an image, or
+        a plate or a well that stands for its fields of view;
         a folder with ``images/`` in it or in its subfolders (Data Science Bowl 2018)
         stands for the images there, one with a sequence ``01/`` for its frames (Cell
         Tracking Challenge); any other stands for the images in it, by name,
@@ -101,7 +103,9 @@ def _expand(path: Path) -> list[Path]:
         raise ImageFileError(
             f"{path} does not exist.", "Check the spelling and the current folder."
         )
-    if not path.is_dir() or is_zarr(path):
+    if is_zarr(path):
+        return plate_images(path) or [path]
+    if not path.is_dir():
         return [path]
     found = _images_in(path) or _images_in_bowl(path) or _images_in_sequence(path)
     if not found:
