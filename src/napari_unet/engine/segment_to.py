@@ -229,9 +229,8 @@ def _finish(
             "The image changed while it was segmented.",
             "Bring it back and resume, or start afresh with --overwrite.",
         )
-    ranges = {t: [list(r.low), list(r.high)] for t, r in work.ranges.items()}
     n_objects = _count(work) if work.has_objects else 0
-    provenance = {**request, "intensity": ranges, "n_objects": n_objects}
+    provenance = {**request, "intensity": work.plain_ranges, "n_objects": n_objects}
     store.finish({**provenance, "notes": list(work.plan.notes)}, n_levels)
 
 

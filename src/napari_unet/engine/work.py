@@ -7,6 +7,7 @@ one takes those of `engine.separating`. Each step leaves a record when it is com
 from __future__ import annotations
 
 import functools
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from napari_unet.core.normalize import IntensityRange, Reader
+from napari_unet.core.processing import Processing
 from napari_unet.core.resample import Resampling, inverse, resampled_reader
 from napari_unet.engine.blocks import Blocks, Region, chunk_shape, plan_blocks
 from napari_unet.engine.job import Job
@@ -28,7 +30,7 @@ from napari_unet.errors import DeviceError, DeviceFullError, ImageFileError
 from napari_unet.pipeline.local import LocalBackend
 from napari_unet.pipeline.options import spatial_pixel_size
 from napari_unet.pipeline.plan import Plan
-from napari_unet.pipeline.reading import Source
+from napari_unet.pipeline.reading import Intensity, Source
 from napari_unet.pipeline.separating import INSTANCE_CHANNELS, separate_sample
 
 Array = npt.NDArray[Any]
@@ -123,17 +125,23 @@ class Work:
         return known and not self.plan.semantic
 
     @functools.cached_property
-    def ranges(self) -> dict[int, IntensityRange]:
-        """Intensity by frame, as measured before the first block."""
-        found = self.journal.records(-1).read("intensity", 0)
-        names = ("frame", "low", "high", "n_invalid")
-        rows = zip(*(found[name] for name in names), strict=True)
-        return {
-            int(frame): IntensityRange(
-                tuple(map(float, low)), tuple(map(float, high)), int(n)
+    def ranges(self) -> list[Intensity]:
+        """Intensity of each sample, as measured before the first block."""
+        found = self.journal.records(-1).read("intensity", 0)["json"]
+        return [self._intensity(row) for row in json.loads(found.item())]
+
+    @property
+    def plain_ranges(self) -> list[dict[str, Any]]:
+        """The same as JSON."""
+        return [_plain(found) for found in self.ranges]
+
+    def _intensity(self, row: dict[str, Any]) -> Intensity:
+        if "numbers" not in row:
+            return IntensityRange(
+                tuple(row["low"]), tuple(row["high"]), row["n_invalid"]
             )
-            for frame, low, high, n in rows
-        }
+        numbers = tuple(tuple(map(tuple, step)) for step in row["numbers"])
+        return Processing(self.plan.steps, numbers, row["n_invalid"])
 
     @property
     def steps(self) -> list[str]:
@@ -202,18 +210,9 @@ class Work:
         """Measure intensities, unless that is done."""
         records = self.records(-1)
         if not records.has("intensity", 0):
-            found: dict[int, IntensityRange] = {}
-            source = Source(self.plan, _ranges=found)
-            for sample in self.samples:
-                source.intensity(sample)
-            ranges = list(found.values())
-            facts = {
-                "frame": np.array(list(found)),
-                "low": np.array([r.low for r in ranges]),
-                "high": np.array([r.high for r in ranges]),
-                "n_invalid": np.array([r.n_invalid for r in ranges]),
-            }
-            records.write("intensity", 0, facts)
+            source = Source(self.plan)
+            rows = [_plain(source.intensity(sample)) for sample in self.samples]
+            records.write("intensity", 0, {"json": np.array(json.dumps(rows))})
 
     @functools.cached_property
     def _backend(self) -> LocalBackend:
@@ -221,7 +220,16 @@ class Work:
 
     @functools.cached_property
     def _source(self) -> Source:
-        return Source(self.plan, _ranges=self.ranges)
+        return Source(
+            self.plan, _ranges=dict(zip(self._keys(), self.ranges, strict=True))
+        )
+
+    def _keys(self) -> list[object]:
+        """Return what `Source` calls each sample."""
+        if self.plan.steps:
+            return [frozenset(sample.items()) for sample in self.samples]
+        joint = self.plan.normalization.joint_frames
+        return [0 if joint else sample.get("T", 0) for sample in self.samples]
 
     def _separation(self, sample: int) -> SampleSeparation:
         task = Task(self.plan.model.recipe.channels, self.plan.separation)
@@ -309,3 +317,10 @@ def resampled_region(
 ) -> Array:
     """Return a region of resampled fixed-point probabilities, as `resample_stored`."""
     return np.rint(resampled_reader(read, resampling)(region)).astype(dtype)
+
+
+def _plain(found: Intensity) -> dict[str, Any]:
+    """Return an intensity as JSON; floats come back as they were."""
+    if isinstance(found, Processing):
+        return {"numbers": found.numbers, "n_invalid": found.n_invalid}
+    return {"low": found.low, "high": found.high, "n_invalid": found.n_invalid}
