@@ -175,7 +175,7 @@ def test_a_folder_for_the_output_that_is_missing(run, image):
     assert "does not exist. Create it first." in said.line
 
 
-@pytest.mark.parametrize("suffix", [".png", ".zarr", ".txt", ""])
+@pytest.mark.parametrize("suffix", [".png", ".txt", ""])
 def test_labels_of_a_kind_that_is_not_written(run, image, suffix):
     said = run("segment", image, "-o", image.parent / f"out{suffix}")
     assert said.line.startswith(f"Labels cannot be written to out{suffix}")
