@@ -37,11 +37,12 @@ class Started:
 
 @dataclass(frozen=True)
 class TileDone:
-    """One tile's probabilities are in place; the tile is of the sample in work."""
+    """One tile's probabilities are in place, of the sample at this position."""
 
     tile: Tile
     n_done: int
     n_tiles: int
+    sample: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

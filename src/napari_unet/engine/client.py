@@ -11,7 +11,7 @@ import atexit
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from distributed import Client, Future
     from distributed.security import Security
 
+    from napari_unet.engine.client_backend import WorkerBackend
     from napari_unet.pipeline.model_card import ModelCard
-    from napari_unet.pipeline.options import RegionLike
+    from napari_unet.pipeline.options import Options, RegionLike
     from napari_unet.pipeline.result import Segmentation
 
 logger = logging.getLogger(__name__)
@@ -141,17 +142,26 @@ class Engine:
         )
         return result
 
+    def start(self, task: Callable[..., Any], *args: Any) -> None:
+        """Send a task whose result nobody waits for."""
+        from distributed import fire_and_forget
+
+        fire_and_forget(self.submit(task, *args))
+
     def submit(
         self, task: Callable[..., Any], *args: Any, priority: int = 0, **kwargs: Any
     ) -> Future:
         """Send a task to the worker and return its future; large arrays go directly."""
         client = self.client()
         sent = [self.send(arg) if _is_large(arg) else arg for arg in args]
-        return client.submit(task, *sent, pure=False, priority=priority, **kwargs)
+        with self._connection():
+            return client.submit(task, *sent, pure=False, priority=priority, **kwargs)
 
     def send(self, value: Any) -> Future:
         """Copy a value to the worker, where tasks can use it until it is let go."""
-        return self.client().scatter(value, direct=True, hash=False)
+        client = self.client()
+        with self._connection():
+            return client.scatter(value, direct=True, hash=False)
 
     def result(self, future: Future) -> Any:
         """Wait for a future; notice within a moment when the worker has died."""
@@ -162,9 +172,10 @@ class Engine:
             with gone, future.client.as_current():
                 wait([future], timeout=PULSE)
             self._check_alive()
-        if future.cancelled():
-            self._lost()
-        return future.result()
+        if future.status == "error":
+            return future.result()  # what the task raised
+        with self._connection():
+            return future.result()
 
     def client(self) -> Client:
         """Return the connection, made when first needed and after a death.
@@ -227,14 +238,19 @@ class Engine:
         **options
             Fields of `napari_unet.pipeline.Options`.
         """
-        from napari_unet.engine.client_backend import WorkerBackend
         from napari_unet.pipeline.options import parse_options
         from napari_unet.pipeline.plan import make_plan
         from napari_unet.pipeline.running import run
 
         plan = make_plan(image, card, parse_options(options))
-        use = NetworkUse(card.source, plan.options.prediction, plan.options.device)
-        return run(plan, WorkerBackend(self, use), first=first)
+        return run(plan, self.backend(card, plan.options), first=first)
+
+    def backend(self, card: ModelCard, options: Options) -> WorkerBackend:
+        """Return the worker as a backend of the pipeline, for one model."""
+        from napari_unet.engine.client_backend import WorkerBackend
+
+        use = NetworkUse(card.source, options.prediction, options.device)
+        return WorkerBackend(self, use)
 
     def _connect(self) -> Client:
         from distributed import Client
@@ -258,6 +274,15 @@ class Engine:
                 f"The worker at {address} cannot be reached: {error}.",
                 "Check the address, the certificate and that it runs.",
             ) from None
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[None]:
+        """Say what a broken connection means; nothing in here raises a task's error."""
+        try:
+            yield
+        except (OSError, CancelledError):
+            logger.debug("connection", exc_info=True)
+            self._lost()
 
     def _lost(self) -> NoReturn:
         """Say why a connection has ended; a local worker may be about to end."""

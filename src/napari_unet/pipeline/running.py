@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -91,7 +92,8 @@ def run(
         reader = source.normalised(sample)
         target = axes.probabilities_view(probabilities, sample)
         job = _predict(plan, backend, reader, grid=grid, out=target)
-        grid = yield from _counted(job, notes, index, n_samples=len(samples))
+        count = _Count(index, len(samples), sample)
+        grid = yield from _counted(job, notes, count)
         axes.labels_view(labels, sample)[...] = labels_of_sample(
             plan, backend, target, plan.separation
         )
@@ -177,12 +179,17 @@ def _smaller(plan: Plan, grid: Grid) -> Grid:
     return needed_grid(smaller, plan.region, plan.resampling)
 
 
+@dataclass(frozen=True)
+class _Count:
+    """Which of how many samples is in work."""
+
+    index: int
+    n_samples: int
+    sample: Sample
+
+
 def _counted(
-    job: Generator[TileDone | Note, None, Grid],
-    notes: list[str],
-    index: int,
-    *,
-    n_samples: int,
+    job: Generator[TileDone | Note, None, Grid], notes: list[str], count: _Count
 ) -> Generator[Event, None, Grid]:
     """Count one sample's tiles among those of all samples; keep the notes."""
     while True:
@@ -195,8 +202,9 @@ def _counted(
             notes.append(event.text)
             yield event
         else:
-            done = index * event.n_tiles + event.n_done
-            yield TileDone(event.tile, done, n_samples * event.n_tiles)
+            done = count.index * event.n_tiles + event.n_done
+            n_tiles = count.n_samples * event.n_tiles
+            yield TileDone(event.tile, done, n_tiles, count.sample)
 
 
 def _invalid_notes(ranges: list[Intensity]) -> list[str]:

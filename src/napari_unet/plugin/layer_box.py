@@ -1,0 +1,116 @@
+"""Layer box: the viewer's layers of some kind, always up to date."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QWidget
+
+
+class LayerBox(QComboBox):
+    """A choice among layers; follows the viewer from `attach` to `detach`.
+
+    Parameters
+    ----------
+    viewer
+        napari's.
+    kind
+        Class of the layers, by name: ``"Image"``, ``"Labels"``, ...
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self, viewer: Any, kind: str = "Image", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._kind = viewer, kind
+        self._layer: Any = None
+        self._watched: list[Any] = []
+        self.setToolTip(
+            "The layer to segment: NumPy, dask, zarr or multiscale, grey or RGB, with "
+            "any of time, channels and depth."
+            if kind == "Image"
+            else f"A {kind} layer."
+        )
+        self.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.setMinimumContentsLength(12)
+        self.currentIndexChanged.connect(self._on_chosen)
+
+    def attach(self) -> None:
+        """Follow the viewer's layers."""
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            event.connect(self._fill)
+        self._fill()
+        self._prefer_active()
+
+    def detach(self) -> None:
+        """Stop following."""
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            event.disconnect(self._fill)
+        self._watch(())
+        self._layer = None
+
+    def layer(self) -> Any:
+        """Return the chosen layer; None if there is none."""
+        return self._layer
+
+    def value(self) -> str:
+        """Return the chosen layer's name; empty if there is none."""
+        return str(self._layer.name) if self._layer is not None else ""
+
+    def set_value(self, name: str) -> None:
+        """Choose a layer by name, if there is one of the kind."""
+        index = self.findText(name)
+        if index >= 0:
+            self.setCurrentIndex(index)
+
+    def _of_kind(self) -> list[Any]:
+        """Return the layers of the kind, top first, without outputs of this plugin."""
+        return [
+            layer
+            for layer in reversed(self._viewer.layers)
+            if type(layer).__name__ == self._kind and not _is_output(layer)
+        ]
+
+    def _prefer_active(self) -> None:
+        active = self._viewer.layers.selection.active
+        if active is not None:
+            self.set_value(active.name)
+
+    def _fill(self, _: object = None) -> None:
+        layers = self._of_kind()
+        self._watch(layers)
+        blocked = self.blockSignals(True)
+        self.clear()
+        for layer in layers:
+            self.addItem(layer.name, layer)
+        chosen = self._layer if self._layer in layers else (layers or [None])[0]
+        self.setCurrentIndex(layers.index(chosen) if chosen is not None else -1)
+        self.blockSignals(blocked)
+        if chosen is not self._layer:
+            self._layer = chosen
+            self.changed.emit()
+
+    def _watch(self, layers: Any) -> None:
+        """Follow the names of the layers, and of no others."""
+        for layer in self._watched:
+            layer.events.name.disconnect(self._fill)
+        self._watched = list(layers)
+        for layer in self._watched:
+            layer.events.name.connect(self._fill)
+
+    def _on_chosen(self) -> None:
+        chosen = self.currentData()
+        if chosen is not self._layer:
+            self._layer = chosen
+            self.changed.emit()
+
+
+def _is_output(layer: Any) -> bool:
+    return layer.metadata.get("napari_unet", {}).get("output") is not None

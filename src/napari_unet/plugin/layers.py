@@ -1,0 +1,180 @@
+"""Layers: a napari layer as the pipeline sees it, and outputs that lie on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.core.axes import AXES, ArrayLike, guess_axes
+from napari_unet.errors import AxesError
+from napari_unet.io.units import micrometres
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+
+KEY = "napari_unet"
+
+_NAMES = {
+    "T": ("t", "time", "frame", "frames"),
+    "C": ("c", "channel", "channels"),
+    "Z": ("z", "depth", "plane", "slice"),
+    "Y": ("y", "row", "rows"),
+    "X": ("x", "column", "columns"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class LayerImage:
+    """An image layer as the pipeline sees it.
+
+    Parameters
+    ----------
+    data
+        Level 0; lazy arrays stay lazy.
+    axes
+        From the layer's axis labels, or guessed.
+    axes_known
+        Whether the labels said so.
+    rgb
+        Whether the last axis holds colour samples.
+    pixel_size
+        Micrometres by axis letter, where units or a scale other than 1 tell.
+    """
+
+    data: ArrayLike
+    axes: str
+    axes_known: bool
+    rgb: bool
+    pixel_size: dict[str, float]
+
+
+def read_layer(layer: Image, axes: str | None = None) -> LayerImage:
+    """Return what a layer holds; no pixel is read.
+
+    Parameters
+    ----------
+    layer
+        Any image layer: NumPy, dask, zarr, multiscale, RGB.
+    axes
+        As the user corrected them; None: guessed.
+    """
+    data = layer.data[0] if layer.multiscale else layer.data
+    labelled = _labelled_axes(layer)
+    guessed = labelled or _guess(tuple(data.shape), rgb=layer.rgb)
+    letters = (axes or guessed).upper()
+    sizes = _pixel_sizes(layer, letters)
+    return LayerImage(data, letters, bool(labelled), layer.rgb, sizes)
+
+
+def _labelled_axes(layer: Image) -> str:
+    """Return the axes that the layer's labels name; empty if they do not."""
+    letters = [_letter(label) for label in layer.axis_labels]
+    found = "".join(letters) + "C" * layer.rgb
+    complete = all(letters) and len(set(found)) == len(found)
+    return found if complete and {"Y", "X"} <= set(found) else ""
+
+
+def _letter(label: str) -> str:
+    name = label.strip().lower()
+    return next((axis for axis, names in _NAMES.items() if name in names), "")
+
+
+def _guess(shape: tuple[int, ...], *, rgb: bool) -> str:
+    try:
+        return guess_axes(shape, rgb=rgb)
+    except AxesError:
+        n = len(shape) - rgb
+        return AXES[-n:] + "C" * rgb if n <= len(AXES) else ""
+
+
+def _pixel_sizes(layer: Image, axes: str) -> dict[str, float]:
+    """Return micrometres per pixel of the spatial axes that are known."""
+    sizes = {}
+    for axis, scale, unit in zip(axes, layer.scale, layer.units, strict=False):
+        name = str(unit)
+        size = micrometres(float(scale), "" if name == "pixel" else name)
+        if axis in "ZYX" and size is not None:
+            sizes[axis] = size
+    return sizes
+
+
+def placement(layer: Layer, axes: str) -> dict[str, Any]:
+    """Return how a layer without the axis C of `axes` lies on its source.
+
+    Parameters
+    ----------
+    layer
+        The source.
+    axes
+        Its axes, one letter per array axis.
+    """
+    kept = [i for i, axis in enumerate(axes[: layer.ndim]) if axis != "C"]
+    square = np.ix_(kept, kept)
+    return {
+        "scale": np.asarray(layer.scale)[kept],
+        "translate": np.asarray(layer.translate)[kept],
+        "rotate": np.asarray(layer.rotate)[square],
+        "shear": _shear_matrix(layer)[square],
+        "affine": _part_of_affine(np.asarray(layer.affine.affine_matrix), kept),
+        "units": tuple(layer.units[i] for i in kept),
+        "axis_labels": tuple(layer.axis_labels[i] for i in kept),
+    }
+
+
+def _shear_matrix(layer: Layer) -> Any:
+    """Return the shear as an upper triangular matrix."""
+    shear = np.asarray(layer.shear)
+    if shear.ndim == 2:
+        return shear
+    matrix = np.eye(layer.ndim)
+    matrix[np.triu_indices(layer.ndim, 1)] = shear
+    return matrix
+
+
+def _part_of_affine(matrix: Any, kept: list[int]) -> Any:
+    every = [*kept, len(matrix) - 1]
+    return matrix[np.ix_(every, every)]
+
+
+def output_name(source: str, what: str) -> str:
+    """Return the name of an output layer, such as ``"image [cells]"``."""
+    return f"{source} [{what}]"
+
+
+def find_output(layers: Any, source: str, what: str) -> Layer | None:
+    """Return the output of an earlier run on the layer called `source`."""
+    for layer in layers:
+        made = layer.metadata.get(KEY)
+        if made and (made.get("source"), made.get("output")) == (source, what):
+            found: Layer = layer
+            return found
+    return None
+
+
+def put_layer(viewer: Any, kind: str, data: Any, **given: Any) -> Layer:
+    """Add an output layer, or update the one of an earlier run in place.
+
+    Parameters
+    ----------
+    viewer
+        napari's.
+    kind
+        ``"image"`` or ``"labels"``.
+    data
+        Its pixels.
+    **given
+        Arguments of the layer, with ``metadata[KEY]`` naming `source` and `output`.
+    """
+    made = given["metadata"][KEY]
+    layer = find_output(viewer.layers, made["source"], made["output"])
+    if layer is None:
+        added: Layer = getattr(viewer, f"add_{kind}")(data, **given)
+        return added
+    layer.data = data
+    layer.metadata = {**layer.metadata, **given["metadata"]}
+    for name in ("scale", "translate", "rotate", "shear", "affine", "units"):
+        if name in given:
+            setattr(layer, name, given[name])
+    return layer

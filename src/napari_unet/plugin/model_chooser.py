@@ -1,0 +1,149 @@
+"""Model chooser: bundled, recent and own models, any file; the chosen one's card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QWidget,
+)
+
+from napari_unet.errors import UNetError
+from napari_unet.pipeline.model_card import ModelCard
+from napari_unet.plugin.preferences import own_models, read_preferences, remember
+
+BUNDLED = Path(__file__).parents[1] / "models"
+FILES = "Models (*.safetensors *.pt *.pth *.zip *.ckpt);;All files (*)"
+
+# The layer holds probabilities already: there is nothing to predict.
+NO_MODEL = "(none: the image holds probabilities)"
+
+RED, GREY = "#e05050", "#909499"
+
+
+class ModelChooser(QWidget):
+    """A list of models with a button for a file; `card` is a label to put beneath.
+
+    `changed` carries the source: a bundled name or a path; `NO_MODEL` for none.
+    """
+
+    changed = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.box = QComboBox()
+        self.box.setToolTip(
+            "The network: one that comes with the plugin, one of your folder "
+            "(Preferences), one opened before, or any file."
+        )
+        self.box.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.box.setMinimumContentsLength(12)
+        self.setToolTip(self.box.toolTip())
+        self.button = QPushButton("File…")
+        self.button.setToolTip(
+            "Open a checkpoint: .safetensors, .pt, .pth, or a bioimage.io package."
+        )
+        self.card = QLabel()
+        self.card.setWordWrap(True)
+        self.card.setToolTip("What the file says of itself.")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.box, 1)
+        layout.addWidget(self.button)
+        self._fill()
+        self.box.currentIndexChanged.connect(self._on_chosen)
+        self.button.clicked.connect(lambda: self.ask_for_file())
+
+    def value(self) -> str:
+        """Return the bundled name or the path; `NO_MODEL` for none."""
+        return str(self.box.currentData())
+
+    def set_value(self, source: str) -> None:
+        """Choose a model, and list it if it is new."""
+        index = self.box.findData(source)
+        if index < 0:
+            self.box.insertItem(0, _title(source), source)
+            self.box.setItemData(0, source, 3)  # the tooltip: the whole path
+            index = 0
+        if index == self.box.currentIndex():
+            return
+        self.box.setCurrentIndex(index)
+
+    def show_loading(self) -> None:
+        """Say that the model is being read."""
+        self._say("Reading the model…")
+
+    def show_card(self, card: ModelCard | None) -> None:
+        """Show what is known of the model."""
+        self._say("" if card is None else card_text(card))
+
+    def show_error(self, error: UNetError) -> None:
+        """Mark the choice with the reason why it cannot be used."""
+        self._say(str(error), colour=RED)
+
+    def _say(self, text: str, colour: str = "") -> None:
+        self.card.setText(text)
+        self.card.setVisible(bool(text))
+        self.card.setStyleSheet(f"color: {colour or GREY}")
+
+    def _fill(self) -> None:
+        bundled = sorted(path.stem for path in BUNDLED.glob("*.safetensors"))
+        recent = [path for path in read_preferences().recent if Path(path).is_file()]
+        for source in dict.fromkeys([*bundled, *own_models(), *recent, NO_MODEL]):
+            self.box.addItem(_title(source), source)
+            self.box.setItemData(self.box.count() - 1, source, 3)
+
+    def _on_chosen(self) -> None:
+        source = self.value()
+        if source != NO_MODEL and Path(source).is_file():
+            remember(source)
+        self.changed.emit(source)
+
+    def ask_for_file(self) -> None:
+        """Show a file dialog, and choose what was picked."""
+        path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", FILES)
+        if path:
+            self.set_value(path)
+
+
+def _title(source: str) -> str:
+    path = Path(source)
+    return path.name if path.suffix and source != NO_MODEL else source
+
+
+def card_text(card: ModelCard) -> str:
+    """Return a few lines: what for, pixel size, scores, licence."""
+    recipe, arch = card.recipe, card.recipe.architecture
+    lines = [recipe.description] if recipe.description else []
+    facts = [f"{arch.ndim}-D, {_channels(arch.in_channels)}"]
+    if recipe.pixel_size:
+        sizes = " x ".join(f"{size:g}" for size in recipe.pixel_size)
+        facts.append(f"{sizes} µm/px")
+    if recipe.diameter:
+        facts.append(f"objects of {recipe.diameter:g} px")
+    facts.append(f"{card.n_weights / 1e6:.1f} M weights")
+    lines.append(" · ".join(facts))
+    scores = [
+        f"{name} {value:.3f}"
+        for name, value in recipe.scores.items()
+        if isinstance(value, float)
+    ]
+    if scores:
+        lines.append("Scores: " + ", ".join(scores[:3]))
+    if recipe.licence:
+        lines.append(f"Licence: {recipe.licence}")
+    if card.tile_dependent_layers:
+        lines.append("Some layers depend on the tile: results are blended.")
+    return "\n".join([*lines, *card.notes])
+
+
+def _channels(n: int) -> str:
+    return "1 channel" if n == 1 else f"{n} channels"

@@ -1,0 +1,77 @@
+"""Preferences: napari's page of this plugin, as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_unet.engine.client import Compute
+
+PLUGIN = "napari-unet-cells"
+N_RECENT = 8
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """What a user chose once for all images.
+
+    Parameters
+    ----------
+    device
+        As in `Options`.
+    memory_budget
+        Bytes for one tile.
+    compute
+        Where work runs.
+    model_folder
+        Folder with the user's own checkpoints; empty: none.
+    recent
+        Checkpoints that were opened last, newest first.
+    """
+
+    device: str
+    memory_budget: int
+    compute: Compute
+    model_folder: str
+    recent: tuple[str, ...]
+
+
+def read_preferences() -> Preferences:
+    """Return what stands on the preferences page now."""
+    page = _page()
+    where = page.compute
+    return Preferences(
+        device=where.device.strip() or "auto",
+        memory_budget=int(where.memory_gib * 2**30),
+        compute=Compute(
+            where.address.strip(), where.ca_file, where.cert_file, where.key_file
+        ),
+        model_folder=page.models.folder.strip(),
+        recent=tuple(line for line in page.models.recent.split("\n") if line),
+    )
+
+
+def remember(checkpoint: str) -> None:
+    """Put a checkpoint in front of the recent ones."""
+    models = _page().models
+    others = [
+        line for line in models.recent.split("\n") if line not in ("", checkpoint)
+    ]
+    models.recent = "\n".join([checkpoint, *others[: N_RECENT - 1]])
+
+
+def own_models() -> tuple[str, ...]:
+    """Return the checkpoints in the user's folder, by name."""
+    folder = Path(read_preferences().model_folder or "")
+    if folder == Path() or not folder.is_dir():
+        return ()
+    suffixes = (".safetensors", ".pt", ".pth", ".zip")
+    found = (path for path in folder.iterdir() if path.suffix.lower() in suffixes)
+    return tuple(str(path) for path in sorted(found))
+
+
+def _page() -> Any:
+    from napari.settings import get_plugin_settings
+
+    return get_plugin_settings(PLUGIN)

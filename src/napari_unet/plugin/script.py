@@ -1,0 +1,136 @@
+"""Script: a labels layer as a Python program that makes the same labels again."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.errors import SettingsError
+from napari_unet.plugin.layers import KEY
+from napari_unet.settings import (
+    Normalization,
+    Prediction,
+    Separation,
+    Settings,
+    Tiling,
+)
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+
+SAMPLES = {
+    "touching_nuclei": "touching_nuclei",
+    "nuclei_3d": "nuclei_3d",
+    "nuclei_series": "nuclei_series",
+}
+
+
+def origin_of(layer: Image) -> dict[str, Any]:
+    """Return where a layer's pixels come from, as far as napari knows."""
+    source = layer.source
+    if source.sample:
+        return {"sample": list(source.sample)}
+    if source.path:
+        return {"path": str(source.path)}
+    return {}
+
+
+def as_python(layer: Layer) -> str:
+    """Return a script that makes the labels of `layer` again, without a viewer.
+
+    Raises
+    ------
+    SettingsError
+        If the layer was not made by this plugin, or its run is not finished.
+    """
+    made = layer.metadata.get(KEY, {})
+    if "tile" not in made:
+        raise SettingsError(
+            f"The layer {layer.name} does not say how it was made.",
+            "Choose a labels layer that the Segment widget has finished.",
+        )
+    return script_of(made)
+
+
+def copy_text(text: str) -> None:
+    """Put text on the clipboard, where there is one."""
+    from qtpy.QtWidgets import QApplication
+
+    clipboard = QApplication.clipboard()
+    if clipboard is not None:
+        clipboard.setText(text)
+
+
+def script_of(made: dict[str, Any]) -> str:
+    """Return the script for a layer's provenance."""
+    version = made["versions"]["napari-unet-cells"]
+    lines = [
+        f'"""Labels of {made["source"]}, as U-Net Cells {version} made them."""',
+        "",
+        *_imports(made.get("origin", {})),
+        "",
+        f"image = {_reading(made.get('origin', {}))}",
+        f"model = nu.load_model({made['source_of_model']!r})",
+        f"if model.sha256 != {made['model']['sha256']!r}:",
+        '    raise SystemExit("This is another model than in napari.")',
+        "",
+        "seg = nu.segment(",
+        "    image,",
+        "    model,",
+        *(f"    {name}={code}," for name, code in _options(made).items()),
+        ")",
+        "labels = seg.labels",
+        'print(f"{labels.max()} objects")',
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _imports(origin: dict[str, Any]) -> list[str]:
+    if _is_own_sample(origin):
+        name = SAMPLES[origin["sample"][1]]
+        where = "napari_unet.plugin.sample_data"
+        return ["import napari_unet as nu", f"from {where} import {name}"]
+    return ["import napari_unet as nu", "from napari_unet.io.images import read_image"]
+
+
+def _reading(origin: dict[str, Any]) -> str:
+    if _is_own_sample(origin):
+        return f"{SAMPLES[origin['sample'][1]]}()[0][0]"
+    path = origin.get("path", "image.tif")
+    note = "" if "path" in origin else "  # the layer had no file: name it here"
+    return f"read_image({Path(path).as_posix()!r}).data{note}"
+
+
+def _is_own_sample(origin: dict[str, Any]) -> bool:
+    sample = origin.get("sample") or ["", ""]
+    return sample[0] == "napari-unet-cells" and sample[1] in SAMPLES
+
+
+def _options(made: dict[str, Any]) -> dict[str, str]:
+    tiling = Tiling.parse({**made["tiling"], "tile": tuple(made["tile"])})
+    options = {
+        "axes": repr(made["axes"]),
+        "rgb": repr(made["rgb"]),
+        "pixel_size": repr(made["pixel_size"]),
+        "diameter": repr(made["diameter"]),
+        "region": repr(made["region"]),
+        "device": repr(made["device"]),
+        "tiling": code_of(tiling),
+        "prediction": code_of(Prediction.parse(made["prediction"])),
+        "normalization": code_of(Normalization.parse(made["normalization"])),
+        "separation": code_of(Separation.parse(made["separation"])),
+    }
+    return {name: code for name, code in options.items() if code != "None"}
+
+
+def code_of(settings: Settings) -> str:
+    """Return the expression that makes these settings, every field named."""
+    fields = [f"{name}={value!r}" for name, value in settings.model_dump().items()]
+    name = type(settings).__name__
+    short = f"nu.{name}({', '.join(fields)})"
+    if len(short) <= 60:
+        return short
+    body = textwrap.indent(",\n".join(fields) + ",", " " * 8)
+    return f"nu.{name}(\n{body}\n    )"

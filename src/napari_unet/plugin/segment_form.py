@@ -1,0 +1,145 @@
+"""Segment form: the fields of the Segment widget; holds no logic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QGridLayout,
+    QWidget,
+)
+
+from napari_unet.plugin.axes_row import AxesRow
+from napari_unet.plugin.layer_box import LayerBox
+from napari_unet.plugin.model_chooser import ModelChooser
+from napari_unet.plugin.parts import collapsible, titled
+from napari_unet.plugin.segment_choice import SegmentChoice
+from napari_unet.plugin.settings_form import SettingsForm
+from napari_unet.plugin.view import CHOICES
+from napari_unet.settings import Prediction, Separation
+
+SLIDERS = {
+    "seed_threshold": "Seeds above",
+    "mask_threshold": "Cells above",
+    "min_seed_size": "Smallest seed",
+    "min_size": "Smallest cell",
+}
+MORE = {
+    "fill_holes": "Fill holes",
+    "keep_unseeded": "Keep without seed",
+    "connectivity": "Connectivity",
+    "link": "Link over",
+    "link_overlap": "Link above IoU",
+}
+
+
+class SegmentForm(QWidget):
+    """Image, axes, model and region.
+
+    `image_changed` says that another layer or other axes were chosen, `model_changed`
+    another model, `changed` anything else that a plan depends on.
+    """
+
+    image_changed = Signal()
+    model_changed = Signal(str)
+    changed = Signal()
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.layer = LayerBox(viewer)
+        self.axes = AxesRow(self)
+        self.model = ModelChooser()
+        self.region = QComboBox()
+        self.region.addItems(CHOICES)
+        self.region.setToolTip(
+            "What is segmented. Parts are cut from the same tiles and the same "
+            "intensities as everything, so their cells are the same."
+        )
+        self.diameter = QDoubleSpinBox()
+        self.diameter.setRange(0.0, 10000.0)
+        self.diameter.setSpecialValueText("as it is")
+        self.diameter.setSuffix(" px")
+        self.invert = QCheckBox()
+        for field, name in ((self.diameter, "diameter"), (self.invert, "invert")):
+            info = SegmentChoice.model_fields[name]
+            field.setToolTip(info.description or "")
+        self.prediction = SettingsForm(
+            Prediction, {"precision": "Precision", "test_time_averaging": "Averaging"}
+        )
+        self._lay_out()
+        self.layer.changed.connect(self.image_changed)
+        self.axes.changed.connect(lambda _: self.image_changed.emit())
+        self.model.changed.connect(self.model_changed)
+        for signal in (
+            self.region.currentIndexChanged,
+            self.diameter.valueChanged,
+            self.invert.toggled,
+            self.prediction.changed,
+        ):
+            signal.connect(lambda *_: self.changed.emit())
+
+    def _lay_out(self) -> None:
+        rows = QGridLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setColumnStretch(1, 1)
+        for title, field in (
+            ("Image", self.layer),
+            ("Axes", self.axes.edit),
+            ("", self.axes.drawing),
+            ("Model", self.model),
+            ("", self.model.card),
+            ("Region", self.region),
+        ):
+            row = rows.rowCount()
+            if title:
+                rows.addWidget(titled(title, field), row, 0)
+            rows.addWidget(field, row, 1)
+        more, inside = collapsible("More"), QWidget()
+        more.setToolTip("Object size, contrast, precision and averaging.")
+        extra = QFormLayout(inside)
+        extra.addRow(titled("Diameter", self.diameter), self.diameter)
+        extra.addRow(titled("Dark cells", self.invert), self.invert)
+        extra.addRow(self.prediction)
+        more.addWidget(inside)
+        rows.addWidget(more, rows.rowCount(), 0, 1, 2)
+
+    def value(self, separation: Separation) -> SegmentChoice:
+        """Return what was chosen, with the separation of the tuning form."""
+        return SegmentChoice.parse(
+            {
+                "layer": self.layer.value(),
+                "axes": self.axes.value(),
+                "model": self.model.value(),
+                "region": self.region.currentText(),
+                "diameter": self.diameter.value(),
+                "invert": self.invert.isChecked(),
+                "prediction": self.prediction.value(),
+                "separation": separation,
+            }
+        )
+
+    def set_value(self, choice: SegmentChoice) -> None:
+        """Show another choice."""
+        if choice.layer:
+            self.layer.set_value(choice.layer)
+        if choice.axes:
+            self.axes.set_value(choice.axes)
+            self.image_changed.emit()
+        self.model.set_value(choice.model)
+        self.region.setCurrentText(choice.region)
+        self.diameter.setValue(choice.diameter)
+        self.invert.setChecked(choice.invert)
+        self.prediction.set_value(choice.prediction)
+
+
+def separation_forms() -> tuple[SettingsForm[Separation], SettingsForm[Separation]]:
+    """Return the sliders, and the rest of the separation's settings."""
+    sizes = {"min_seed_size": 100, "min_size": 500}
+    return SettingsForm(Separation, SLIDERS, sliders=sizes), SettingsForm(
+        Separation, MORE
+    )

@@ -1,0 +1,198 @@
+"""Segment run: one run and what becomes of it - layers, previews, tuning.
+
+Everything here happens in the window's thread and takes a moment; the work itself is in
+jobs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.core.events import Note, Started, TileDone
+from napari_unet.engine.client import Engine
+from napari_unet.pipeline.given import run_given
+from napari_unet.pipeline.plan import Plan
+from napari_unet.pipeline.region import meets
+from napari_unet.pipeline.running import Backend, run
+from napari_unet.plugin.coloured import coloured
+from napari_unet.plugin.job import Job
+from napari_unet.plugin.live import LiveSeparation, SampleLabels, box_in_view
+from napari_unet.plugin.outputs import Outputs
+from napari_unet.plugin.provenance import complete_provenance
+from napari_unet.plugin.view import visible_region
+from napari_unet.settings import Separation
+
+if TYPE_CHECKING:
+    from napari_unet.pipeline.result import Segmentation
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """What to run, and where.
+
+    Parameters
+    ----------
+    plan, backend, engine
+        From the pipeline and the engine.
+    source
+        The image layer.
+    given
+        Whether the image holds probabilities already.
+    """
+
+    plan: Plan
+    backend: Backend
+    engine: Engine
+    source: Image
+    given: bool
+
+
+class SegmentRun(QObject):
+    """Carries out an order, and keeps its labels in step with the sliders.
+
+    `progress` carries tiles done and all tiles; `finished` the `Segmentation`;
+    `stopped` comes last, after `cancel` too; `tuned` says that all labels are those of
+    a full run with the last settings.
+    """
+
+    progress = Signal(int, int)
+    finished = Signal(object)
+    failed = Signal(object)
+    stopped = Signal()
+    tuned = Signal()
+
+    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.outputs: Outputs | None = None
+        self.notes: list[str] = []
+        self.separation = Separation()
+        self.show_probabilities = False
+        self.was_cancelled = False
+        self._order: Order | None = None
+        self._job, self.live = Job(self, asks=True), LiveSeparation(self)
+        self._job.event.connect(self._on_event)
+        self._job.done.connect(self._on_done)
+        self._job.failed.connect(self.failed)
+        self._job.stopped.connect(self._on_stopped)
+        self.live.failed.connect(self.failed)
+        self.live.finished.connect(self._on_tuned)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether tiles are being computed."""
+        return self._job.is_running
+
+    def start(self, order: Order) -> None:
+        """Run; what was under way is dropped."""
+        self.live.stop()
+        self.outputs, self.notes, self.was_cancelled = None, [], False
+        self._order, plan = order, order.plan
+        self.separation = plan.separation
+        view = visible_region(self._viewer, order.source, plan.axes.axes)
+
+        def make() -> Any:
+            if order.given:
+                job = run_given(plan, order.backend)
+            else:
+                job = run(plan, order.backend, first=view)
+            return coloured(plan, job, lambda: self.outputs)
+
+        self._job.start(make)
+
+    def cancel(self) -> None:
+        """Stop after the tile in work; what is finished stays."""
+        self.was_cancelled = True
+        self._job.cancel()
+
+    def close(self) -> None:
+        """Stop everything and let go of the layers."""
+        self.live.stop()
+        self._job.cancel()
+        self.outputs = self._order = None
+
+    def separate(self, separation: Separation) -> None:
+        """Follow other settings: what is looked at now, the rest when they rest."""
+        self.separation = separation
+        outputs = self._on_screen()
+        if outputs is not None and not self.is_running:
+            self.live.request(separation, *self._looked_at(outputs))
+
+    def show_step(self) -> None:
+        """Show the colours of the slice or frame that is looked at now."""
+        outputs = self._on_screen()
+        if outputs is not None and outputs.plan.axes.sample_axes:
+            outputs.show_colours(self._looked_at(outputs)[0])
+
+    def _on_screen(self) -> Outputs | None:
+        """Return the layers, unless there are none or the user has removed them."""
+        complete = self.outputs is not None and self.outputs.is_complete
+        return self.outputs if complete else None
+
+    def _on_event(self, event: Any) -> None:
+        if isinstance(event, Started) and self._order is not None:
+            order = self._order
+            self.outputs = Outputs(
+                self._viewer, order.source, order.plan, event.probabilities
+            )
+            self.outputs.show_probabilities(self.show_probabilities)
+            self.live.attach(self.outputs, order.engine, order.backend)
+        elif isinstance(event, TileDone):
+            self.progress.emit(event.n_done, event.n_tiles)
+            self._on_tile(event)
+        elif isinstance(event, SampleLabels):
+            self._on_sample(event)
+        elif isinstance(event, Note):
+            self.notes.append(event.text)
+
+    def _on_tile(self, event: TileDone) -> None:
+        """Show what a tile brought; separate what is looked at, provisionally."""
+        outputs = self._on_screen()
+        if outputs is None or outputs.plan.resampling is not None:
+            return
+        outputs.refresh_channels()
+        self.live.pixels_changed()
+        sample, box = self._looked_at(outputs)
+        if dict(event.sample) == sample and meets(event.tile.write, box):
+            self.live.look(self.separation, sample, box)
+
+    def _on_sample(self, event: SampleLabels) -> None:
+        outputs = self._on_screen()
+        if outputs is not None:
+            self.live.drop_preview()
+            outputs.finish_sample(event.sample, event.labels, event.colours)
+            outputs.refresh_channels()
+
+    def _on_done(self, result: Segmentation) -> None:
+        outputs = self._on_screen()
+        if outputs is not None:
+            outputs.record(complete_provenance(outputs, result))
+        self.finished.emit(result)
+
+    def _on_stopped(self) -> None:
+        # The sliders may have moved meanwhile; a cancelled run has only previews.
+        moved = (
+            self._order is not None and self.separation != self._order.plan.separation
+        )
+        if moved or self.was_cancelled:
+            self.separate(self.separation)
+        self.stopped.emit()
+
+    def _on_tuned(self, result: tuple[Separation, Any]) -> None:
+        outputs = self._on_screen()
+        if outputs is not None:
+            outputs.is_linked = bool(result[0].link)
+            outputs.record({"separation": result[0].model_dump()})
+        self.tuned.emit()
+
+    def _looked_at(self, outputs: Outputs) -> tuple[dict[str, int], tuple[slice, ...]]:
+        """Return the sample in view, and the box of it that is on screen."""
+        axes = outputs.plan.axes
+        spans = visible_region(self._viewer, outputs.source, axes.axes)
+        at = {a: spans.get(a, 0) for a in axes.sample_axes}
+        sample = {a: i if isinstance(i, int) else 0 for a, i in at.items()}
+        return sample, box_in_view(spans, axes.spatial, axes.spatial_shape)

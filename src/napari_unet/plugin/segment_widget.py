@@ -1,0 +1,342 @@
+"""Segment widget: choose, run, tune.
+
+The widget only connects: what is chosen is a `SegmentChoice`, what is done is a plan
+that the pipeline makes and a worker carries out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QTimer, Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_unet.errors import AxesError, SettingsError, UNetError
+from napari_unet.pipeline.plan import Plan
+from napari_unet.pipeline.verifying import Verification, verify
+from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.layers import LayerImage, read_layer
+from napari_unet.plugin.model_chooser import NO_MODEL
+from napari_unet.plugin.outputs import Outputs
+from napari_unet.plugin.parts import column
+from napari_unet.plugin.preferences import read_preferences
+from napari_unet.plugin.progress_row import ProgressRow
+from napari_unet.plugin.script import as_python, copy_text
+from napari_unet.plugin.segment_choice import SegmentChoice
+from napari_unet.plugin.segment_form import SegmentForm
+from napari_unet.plugin.segment_plan import plan_for, scaled_note
+from napari_unet.plugin.segment_run import Order, SegmentRun
+from napari_unet.plugin.shared_engine import borrow_engine, return_engine
+from napari_unet.plugin.tuning_panel import TuningPanel
+from napari_unet.plugin.view import region_of, visible_region
+from napari_unet.plugin.warm_model import WarmModel
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_unet.engine.client import Engine
+    from napari_unet.pipeline.model_card import ModelCard
+
+
+class SegmentWidget(QWidget):
+    """Segment an image with a U-Net, and tune how its cells are told apart.
+
+    For scripts: `value`, `set_value`, `run`, `cancel`, `verify`, `copy_as_python`; the
+    signals say when something is there.
+
+    Parameters
+    ----------
+    viewer
+        napari's.
+    """
+
+    ready = Signal()  # the model is read
+    finished = Signal(object)  # a Segmentation
+    tuned = Signal()  # all labels are those of a full run with the sliders' settings
+    verified = Signal(object)  # a Verification
+    failed = Signal(object)  # a UNetError
+    stopped = Signal()  # comes last, after cancel too
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer, self._user = viewer, object()
+        self._attached = self._waiting = False
+        self._layer: Any = None
+        self.form = SegmentForm(viewer)
+        self.progress, self.tuning = ProgressRow(), TuningPanel()
+        self._run, self._check = SegmentRun(viewer, self), Job(self)
+        self._model = WarmModel(self)
+        column(self, (self.form, self.progress, self.tuning))
+        self.setMinimumWidth(320)
+        self.tuning.set_result(False)
+        self._connect()
+        self._attach()
+        user = self._user
+        self.destroyed.connect(lambda *_: return_engine(user))
+
+    def value(self) -> SegmentChoice:
+        """Return all that is chosen."""
+        return self.form.value(self.tuning.value())
+
+    def set_value(self, choice: SegmentChoice) -> None:
+        """Choose; another model brings its own separation once it is read."""
+        self.form.set_value(choice)
+        self.tuning.set_value(choice.separation)
+
+    @property
+    def outputs(self) -> Outputs | None:
+        """The layers of the last run."""
+        return self._run.outputs
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The model's card, once it is read."""
+        return self._model.card
+
+    def run(self) -> None:
+        """Segment; `finished` or `failed` follows, then `stopped`."""
+        if self._model.is_loading:
+            self._waiting = True
+            self.progress.show_running("Reading the model…")
+            return
+        with self._told():
+            plan = self._make_plan(self._region())
+            backend, engine = self._backend(plan), self._engine()
+            order = Order(plan, backend, engine, self._layer, self._is_given)
+            self.tuning.set_result(False)
+            self.progress.show_running("Measuring intensities…")
+            self._run.start(order)
+
+    def cancel(self) -> None:
+        """Stop; what is finished stays."""
+        if self._waiting:
+            self._waiting = False
+            self._on_stopped()
+        elif self._run.is_running:
+            self.progress.show_cancelling()
+            self._run.cancel()
+
+    def verify(self) -> None:
+        """Compare tiled with untiled on what is visible; `verified` or `failed`."""
+        with self._told():
+            axes = self._image().axes
+            plan = self._make_plan(visible_region(self._viewer, self._layer, axes))
+            backend = self._backend(plan)
+            self.progress.say("Verifying what is visible…")
+            self._check.start(once(lambda: verify(plan, backend)))
+
+    def copy_as_python(self) -> str:
+        """Put a script that makes these labels again on the clipboard; return it.
+
+        Raises
+        ------
+        SettingsError
+            If there is no finished result.
+        """
+        if self.outputs is None:
+            raise SettingsError("There is no result yet.", "Press Run first.")
+        script = as_python(self.outputs.labels)
+        copy_text(script)
+        self.progress.say("Copied: a script that makes exactly these labels.")
+        return script
+
+    @property
+    def _is_given(self) -> bool:
+        return self.form.model.value() == NO_MODEL
+
+    def _image(self) -> LayerImage:
+        if self._layer is None:
+            raise SettingsError(
+                "There is no image.",
+                "Open one, or choose File > Open Sample > U-Net Cells.",
+            )
+        return read_layer(self._layer, self.form.axes.value() or None)
+
+    def _region(self) -> dict[str, Any] | None:
+        choice = self.form.region.currentText()
+        return region_of(choice, self._viewer, self._layer, self._image().axes)
+
+    def _make_plan(self, region: dict[str, Any] | None) -> Plan:
+        """Return the plan for what is chosen; raise `UNetError` where it is wrong."""
+        card = None if self._is_given else self._model.require()
+        return plan_for(self.value(), self._image(), card, region)
+
+    def _validate(self) -> None:
+        """Plan without working: mark what is wrong where it is, and disable Run."""
+        if self._run.is_running or self._waiting:
+            return
+        self.form.axes.clear()
+        problem: UNetError | None = None
+        try:
+            image = self._image()
+            if not self._model.is_loading:
+                plan = self._make_plan(self._region())
+                shown = plan.axes.spatial + "C"
+                self.form.axes.show_mapping(image.axes, plan.axes.shape, shown)
+                self.progress.say(scaled_note(plan))
+        except AxesError as error:
+            problem = error
+            self.form.axes.show_error(error)
+        except UNetError as error:
+            problem = error
+            if self._model.error is not error:
+                self.progress.show_error(error)
+        self.progress.set_enabled(problem is None)
+
+    def _on_image(self) -> None:
+        layer = self.form.layer.layer()
+        if layer is not self._layer:
+            self._layer = layer
+            self.form.axes.set_value("" if layer is None else read_layer(layer).axes)
+        self._validate()
+
+    def _engine(self) -> Engine:
+        return borrow_engine(self._user, read_preferences().compute)
+
+    def _backend(self, plan: Plan) -> Any:
+        card: Any = plan.model
+        return self._engine().backend(card, plan.options)
+
+    def _load_model(self) -> None:
+        if not self._attached:
+            return
+        source = "" if self._is_given else self.form.model.value()
+        self._model.load(self._engine(), source, read_preferences().device)
+        if source:
+            self.form.model.show_loading()
+        else:
+            self.form.model.show_card(None)
+        self._validate()
+
+    def _on_card(self, card: ModelCard) -> None:
+        self.form.model.show_card(card)
+        self.form.invert.setChecked(card.recipe.normalization.invert)
+        self.tuning.set_own(card.recipe.separation)
+        self.ready.emit()
+        self._go_on()
+
+    def _on_no_card(self, error: UNetError) -> None:
+        self.form.model.show_error(error)
+        self.failed.emit(error)
+        if self._waiting:
+            self._waiting = False
+            self._on_stopped()
+        self._validate()
+
+    def _go_on(self) -> None:
+        """Run if that was asked for while the model was read."""
+        waiting, self._waiting = self._waiting, False
+        if waiting:
+            self.progress.show_idle()
+            self.run()
+        else:
+            self._validate()
+
+    def _on_finished(self, result: object) -> None:
+        self.progress.say(" ".join(self._run.notes) or "Done.")
+        self._show_count()
+        self.finished.emit(result)
+
+    def _on_failed(self, error: UNetError) -> None:
+        self.progress.show_error(error)
+        self.failed.emit(error)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Show an error where the user looks, instead of raising it."""
+        try:
+            yield
+        except UNetError as error:
+            self._on_failed(error)
+
+    def _on_stopped(self) -> None:
+        self.progress.show_idle()
+        self.progress.set_enabled(True)
+        self.tuning.set_result(self.outputs is not None)
+        if self._run.was_cancelled:
+            self.progress.say("Cancelled; what was finished stays.")
+        self.stopped.emit()
+
+    def _on_verified(self, found: Verification) -> None:
+        self.progress.say(f"Verified: {found}")
+        self.verified.emit(found)
+
+    def _on_tuning(self) -> None:
+        self._run.separate(self.tuning.value())
+        self.tuning.show_count(None, busy=True)
+
+    def _on_tuned(self) -> None:
+        self._show_count()
+        self.tuned.emit()
+
+    def _show_count(self) -> None:
+        if self.outputs is not None:
+            self.tuning.show_count(self.outputs.n_cells)
+
+    def _show_probabilities(self, visible: bool) -> None:
+        self._run.show_probabilities = visible
+        if self.outputs is not None:
+            self.outputs.show_probabilities(visible)
+
+    def _copy(self) -> None:
+        with self._told():
+            self.copy_as_python()
+
+    def _connect(self) -> None:
+        self.form.image_changed.connect(self._on_image)
+        self.form.model_changed.connect(self._load_model)
+        self.form.changed.connect(self._validate)
+        self.progress.run.connect(self.run)
+        self.progress.cancel.connect(self.cancel)
+        self.tuning.changed.connect(self._on_tuning)
+        self.tuning.show_probabilities.toggled.connect(self._show_probabilities)
+        self.tuning.verify.clicked.connect(self.verify)
+        self.tuning.copy.clicked.connect(self._copy)
+        self._model.loaded.connect(self._on_card)
+        self._model.failed.connect(self._on_no_card)
+        self._run.progress.connect(self.progress.show_progress)
+        self._run.finished.connect(self._on_finished)
+        self._run.failed.connect(self._on_failed)
+        self._run.stopped.connect(self._on_stopped)
+        self._run.tuned.connect(self._on_tuned)
+        self._check.done.connect(self._on_verified)
+        self._check.failed.connect(self._on_failed)
+
+    def _attach(self) -> None:
+        """Follow the viewer, and borrow the engine."""
+        if self._attached:
+            return
+        self._attached = True
+        self._model.expect()
+        self.form.layer.attach()
+        self._viewer.dims.events.current_step.connect(self._run.show_step)
+        self._on_image()
+        QTimer.singleShot(0, self._load_model)
+
+    def detach(self) -> None:
+        """Let go of viewer, engine and work: the widget was taken from its dock."""
+        if not self._attached:
+            return
+        self._attached = self._waiting = False
+        self.form.layer.detach()
+        self._viewer.dims.events.current_step.disconnect(self._run.show_step)
+        self._model.cancel()
+        self._check.cancel()
+        self._run.close()
+        return_engine(self._user)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Follow the viewer while docked; napari takes the parent away on closing."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self.detach()
+            else:
+                self._attach()
+        return bool(super().event(event))
+
+    def closeEvent(self, event: Any) -> None:
+        """Let go of everything when closed as a window of its own."""
+        self.detach()
+        super().closeEvent(event)

@@ -1,0 +1,35 @@
+"""One engine for all widgets: started for the first, gone with the last."""
+
+from __future__ import annotations
+
+import threading
+
+from napari_unet.engine.client import Compute, Engine
+
+_lock = threading.Lock()
+_users: dict[int, Engine] = {}
+_engines: dict[Compute, Engine] = {}
+
+
+def borrow_engine(user: object, compute: Compute) -> Engine:
+    """Return the engine for `compute`, kept until every user has returned it."""
+    with _lock:
+        held = _users.get(id(user))
+        if held is not None and held.compute == compute:
+            return held
+    return_engine(user)
+    with _lock:
+        engine = _engines.setdefault(compute, Engine(compute))
+        _users[id(user)] = engine
+        return engine
+
+
+def return_engine(user: object) -> None:
+    """Give an engine back; the last user's ends its worker, in the background."""
+    with _lock:
+        engine = _users.pop(id(user), None)
+        if engine is None or engine in _users.values():
+            return
+        _engines.pop(engine.compute, None)
+    # Waiting for a process to end must not hold up the window that closes.
+    threading.Thread(target=engine.close, name="close worker").start()

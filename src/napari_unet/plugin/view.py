@@ -1,0 +1,156 @@
+"""View: what of an image is looked at, as a region by axis letters."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import SettingsError
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+Spans = dict[str, int | tuple[int, int]]
+
+EVERYTHING, VISIBLE = "Everything", "Visible part"
+SHAPE, CURRENT = "Selected shape", "Current slice or frame"
+CHOICES = (EVERYTHING, VISIBLE, SHAPE, CURRENT)
+
+
+def region_of(choice: str, viewer: Any, layer: Image, axes: str) -> Spans | None:
+    """Return the region that a user's choice means now; None: all.
+
+    Parameters
+    ----------
+    choice
+        One of `CHOICES`.
+    viewer, layer
+        Where it is looked at.
+    axes
+        Of the layer, one letter per array axis.
+
+    Raises
+    ------
+    SettingsError
+        If no shape is selected.
+    """
+    if choice == EVERYTHING:
+        return None
+    if choice == CURRENT:
+        return current_position(viewer, layer, axes) or None
+    if choice == SHAPE:
+        return _shape_region(viewer, layer, axes)
+    return visible_region(viewer, layer, axes)
+
+
+def current_position(viewer: Any, layer: Image, axes: str) -> Spans:
+    """Return the indices of the layer along the axes that have a slider."""
+    displayed = _displayed_axes(viewer, layer)
+    at = np.asarray(layer.world_to_data(_point(viewer, layer)))
+    found: Spans = {}
+    for index, axis in enumerate(axes[: layer.ndim]):
+        if index not in displayed and axis != "C":
+            n = _level0_shape(layer)[index]
+            found[axis] = int(np.clip(np.rint(at[index]), 0, n - 1))
+    return found
+
+
+def visible_region(viewer: Any, layer: Image, axes: str) -> Spans:
+    """Return the current position, and the part of the plane that is on screen."""
+    found = current_position(viewer, layer, axes)
+    displayed = _displayed_axes(viewer, layer)
+    if len(displayed) != 2:
+        return found
+    corners = np.asarray(layer.corner_pixels, float)
+    if layer.multiscale:
+        corners = corners * np.asarray(layer.downsample_factors)[layer.data_level]
+    for index in displayed:
+        n = _level0_shape(layer)[index]
+        start, stop = int(corners[0, index]), int(np.ceil(corners[1, index])) + 1
+        start, stop = max(0, start), min(n, stop)
+        # A canvas that was never drawn knows no corners: all is taken as visible.
+        if stop - start > 1:
+            found[axes[index]] = (start, stop)
+    return found
+
+
+def _shape_region(viewer: Any, layer: Image, axes: str) -> Spans:
+    """Return the bounding box of the selected shapes, at the current position."""
+    from napari.layers import Shapes
+
+    chosen = [
+        (shapes, index)
+        for shapes in viewer.layers
+        if isinstance(shapes, Shapes)
+        for index in sorted(shapes.selected_data)
+    ]
+    if not chosen:
+        raise SettingsError(
+            "No shape is selected.",
+            "Draw a rectangle in a Shapes layer and select it, or choose another "
+            "region.",
+        )
+    points = [_corners_in(layer, shapes, index) for shapes, index in chosen]
+    low = np.min([p.min(axis=0) for p in points], axis=0)
+    high = np.max([p.max(axis=0) for p in points], axis=0)
+    found = current_position(viewer, layer, axes)
+    for index in _displayed_axes(viewer, layer):
+        n = _level0_shape(layer)[index]
+        start, stop = max(0, int(np.floor(low[index]))), int(np.ceil(high[index])) + 1
+        found[axes[index]] = (min(start, n - 1), max(1, min(n, stop)))
+    return found
+
+
+def _corners_in(layer: Image, shapes: Any, index: int) -> Any:
+    """Return the vertices of a shape in the pixels of `layer`."""
+    vertices = np.atleast_2d(shapes.data[index])
+    rows = []
+    for vertex in vertices:
+        world = np.asarray(shapes.data_to_world(vertex))
+        padded = np.zeros(max(layer.ndim, len(world)))
+        padded[-len(world) :] = world
+        rows.append(layer.world_to_data(padded[-layer.ndim :]))
+    return np.asarray(rows)
+
+
+def _displayed_axes(viewer: Any, layer: Image) -> list[int]:
+    """Return the layer's axes that lie in the plane (or volume) on screen."""
+    beyond = viewer.dims.ndim - layer.ndim
+    return sorted(i - beyond for i in viewer.dims.displayed if i >= beyond)
+
+
+def _point(viewer: Any, layer: Image) -> Any:
+    point = np.zeros(max(layer.ndim, viewer.dims.ndim))
+    point[-viewer.dims.ndim :] = viewer.dims.point
+    return point[-layer.ndim :]
+
+
+def _level0_shape(layer: Image) -> tuple[int, ...]:
+    data = layer.data[0] if layer.multiscale else layer.data
+    return tuple(data.shape)
+
+
+def contains(region: Spans, other: Spans) -> bool:
+    """Return whether `region` holds all of `other`, for the axes that both name."""
+    pairs = ((_span(region[a]), _span(other[a])) for a in region.keys() & other.keys())
+    return all(one[0] <= two[0] and two[1] <= one[1] for one, two in pairs)
+
+
+def _span(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value + 1) if isinstance(value, int) else value
+
+
+def words(region: Spans | None) -> str:
+    """Return a region in words, such as ``"T 3, Y 0-512"``."""
+    if not region:
+        return "everything"
+    parts = itertools.starmap(_word, region.items())
+    return ", ".join(parts)
+
+
+def _word(axis: str, value: int | tuple[int, int]) -> str:
+    return (
+        f"{axis} {value}" if isinstance(value, int) else f"{axis} {value[0]}-{value[1]}"
+    )

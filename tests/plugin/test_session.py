@@ -1,0 +1,156 @@
+"""Whole sessions: what is left behind, and what never enters napari's process."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import psutil
+import pytest
+
+pytestmark = pytest.mark.gui
+
+PATIENCE = 180_000
+
+SESSION = """
+import os, sys
+if os.environ["QT_QPA_PLATFORM"] == "offscreen":
+    import napari._vispy.layers.image as image
+    import napari._vispy.layers.labels as labels
+    image.get_gl_extensions = lambda: ""
+    image.get_max_texture_sizes = labels.get_max_texture_sizes = lambda: (16384, 2048)
+import napari
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+from napari_unet.core.simulate import simulate
+from napari_unet.core.simulate_settings import Simulation
+
+pixels, _ = simulate(Simulation(shape=(128, 128), n_cells=8, random_seed=3))
+viewer = napari.Viewer(show=False)
+viewer.add_image(pixels, name="image")
+_, widget = viewer.window.add_plugin_dock_widget("napari-unet-cells", "Segment")
+widget.run()
+steps = []
+
+def finish(result):
+    steps.append(int(result.labels.max()))
+    widget.tuning.sliders.field("mask_threshold").setValue(0.3)
+
+def leave():
+    steps.append("tuned")
+    viewer.close()
+    QApplication.instance().quit()
+
+widget.finished.connect(finish)
+widget.tuned.connect(leave)
+widget.failed.connect(lambda error: (print(error), os._exit(1)))
+QTimer.singleShot(170_000, lambda: os._exit(2))
+napari.run(force=True)
+assert steps[0] > 4 and steps[1] == "tuned", steps
+heavy = [name for name in ("torch",) if name in sys.modules]
+# napari itself imports numba where it finds it; our kernels must not be there.
+ours = ("napari_unet.nn", "napari_unet.core.components")
+print("HEAVY", heavy, [name for name in sys.modules if name.startswith(ours)])
+"""
+
+
+def test_neither_torch_nor_our_kernels_enter_the_viewers_process(tmp_path):
+    script = tmp_path / "session.py"
+    script.write_text(SESSION)
+    found = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=200
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "HEAVY [] []" in found.stdout
+
+
+def _callbacks(viewer) -> int:
+    events = viewer.layers.events
+    emitters = [events.inserted, events.removed, events.reordered]
+    emitters += [viewer.dims.events.current_step, viewer.layers[0].events.name]
+    return sum(len(emitter.callbacks) for emitter in emitters)
+
+
+def _threads() -> set[threading.Thread]:
+    """Threads that are ours to end: those of the pools of Qt and dask are kept."""
+    kept = ("IO loop", "Dask-", "Profile", "AsyncProcess", "Dummy-", "ThreadPool")
+    return {t for t in threading.enumerate() if not t.name.startswith(kept)}
+
+
+def test_ten_times_open_and_closed_leave_nothing_behind(
+    make_napari_viewer, qtbot, one_worker
+):
+    from qtpy.QtCore import QTimer
+
+    from napari_unet.plugin import shared_engine
+    from napari_unet.plugin.segment_widget import SegmentWidget
+
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((16, 16), np.uint8), name="image")
+    gc.collect()
+    users, callbacks = len(shared_engine._users), _callbacks(viewer)
+    threads, children = _threads(), set(psutil.Process().children())
+    for _ in range(10):
+        dock, widget = viewer.window.add_plugin_dock_widget(
+            "napari-unet-cells", "Segment"
+        )
+        assert isinstance(widget, SegmentWidget)
+        assert _callbacks(viewer) > callbacks
+        dock.destroyOnClose()
+        qtbot.waitUntil(lambda w=widget: not w._model._job.is_running, timeout=PATIENCE)
+        timers = [t for t in widget.findChildren(QTimer) if t.isActive()]
+        assert timers == []
+        widget.deleteLater()
+        del widget, dock
+    qtbot.waitUntil(lambda: _threads() <= threads, timeout=PATIENCE)
+    assert len(shared_engine._users) == users
+    assert _callbacks(viewer) == callbacks
+    assert set(psutil.Process().children()) <= children
+
+
+def test_a_closed_widget_ends_its_worker(make_napari_viewer, qtbot, monkeypatch):
+    from napari_unet.engine.client import Compute
+    from napari_unet.plugin import segment_widget
+
+    plain = segment_widget.read_preferences()
+    # Another value than that of the other tests: a worker of its own.
+    alone = dataclasses.replace(plain, compute=Compute(ca_file="unused"))
+    monkeypatch.setattr(segment_widget, "read_preferences", lambda: alone)
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((16, 16), np.uint8), name="image")
+    widget = segment_widget.SegmentWidget(viewer)
+    with qtbot.waitSignal(widget.ready, timeout=PATIENCE):
+        viewer.window.add_dock_widget(widget)
+    pid = widget._engine().pid
+    assert psutil.pid_exists(pid)
+    viewer.window.remove_dock_widget(widget)
+    qtbot.waitUntil(lambda: not psutil.pid_exists(pid), timeout=PATIENCE)
+    widget.deleteLater()
+
+
+@pytest.mark.skipif(
+    os.environ.get("QT_QPA_PLATFORM") != "xcb", reason="needs a screen: xvfb-run"
+)
+def test_cells_are_seen_on_a_real_screen(make_napari_viewer, qtbot, one_worker):
+    from napari_unet.plugin.commands import segment_visible
+
+    viewer = make_napari_viewer(show=True)
+    viewer.open_sample("napari-unet-cells", "touching_nuclei")
+    before = viewer.screenshot(canvas_only=True, flash=False)
+    segment_visible()
+    widget = next(
+        dock.inner_widget() if hasattr(dock, "inner_widget") else dock
+        for dock in viewer.window.dock_widgets.values()
+        if type(dock).__name__ == "SegmentWidget"
+    )
+    qtbot.waitUntil(lambda: widget.outputs is not None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not widget._run.is_running, timeout=PATIENCE)
+    after = viewer.screenshot(canvas_only=True, flash=False)
+    coloured = np.ptp(after[..., :3].astype(int), axis=-1) > 30
+    assert np.ptp(before[..., :3].astype(int), axis=-1).max() < 10, "grey before"
+    assert 0.05 < coloured.mean() < 0.6
