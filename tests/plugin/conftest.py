@@ -18,7 +18,7 @@ from napari_unet.core.simulate_settings import Simulation
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 
 # The worker imports torch and reads the model, on a machine that may be busy.
-PATIENCE = 180_000
+PATIENCE = 300_000
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from napari_unet.plugin.segment_choice import SegmentChoice
 
 pytestmark = pytest.mark.gui
 
-PATIENCE = 180_000
+PATIENCE = 300_000
 
 
 def test_run_gives_the_shells_labels_on_their_source(open_widget, run_widget, nuclei):

@@ -115,6 +115,7 @@ class Engine:
         self._lock = threading.RLock()
         self._client: Client | None = None
         self._process: WorkerProcess | None = None
+        self._ended: WorkerError | None = None
         atexit.register(self.release)
 
     @property
@@ -256,7 +257,7 @@ class Engine:
         from distributed import Client
 
         security = self.compute.security()
-        address = self.compute.address
+        address, self._ended = self.compute.address, None
         if not address:
             self._process = WorkerProcess(security)
             address = self._process.address
@@ -290,7 +291,8 @@ class Engine:
             self._process.wait(PULSE * 10)
         self._check_alive()
         self.release()
-        raise WorkerError(
+        # Another thread may have seen the end first.
+        raise self._ended or WorkerError(
             "The connection to the worker was lost.", "Press Run again to connect."
         )
 
@@ -300,9 +302,9 @@ class Engine:
     def _check_alive(self) -> None:
         process = self._process
         if process is not None and not process.is_alive:
-            error = process.why_ended()
+            self._ended = process.why_ended()
             self.release()
-            raise error
+            raise self._ended
 
 
 def _close(client: Client) -> None:

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QWidget
 from napari_unet.errors import AxesError, SettingsError, UNetError
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.verifying import Verification, verify
+from napari_unet.plugin import shared_engine
 from napari_unet.plugin.job import Job, once
 from napari_unet.plugin.layers import LayerImage, read_layer
 from napari_unet.plugin.model_chooser import NO_MODEL
@@ -28,7 +29,6 @@ from napari_unet.plugin.segment_choice import SegmentChoice
 from napari_unet.plugin.segment_form import SegmentForm
 from napari_unet.plugin.segment_plan import plan_for, scaled_note
 from napari_unet.plugin.segment_run import Order, SegmentRun
-from napari_unet.plugin.shared_engine import borrow_engine, return_engine
 from napari_unet.plugin.tuning_panel import TuningPanel
 from napari_unet.plugin.view import region_of, visible_region
 from napari_unet.plugin.warm_model import WarmModel
@@ -64,6 +64,8 @@ class SegmentWidget(QWidget):
         self._viewer, self._user = viewer, object()
         self._attached = self._waiting = False
         self._layer: Any = None
+        self._soon = QTimer(self, singleShot=True)
+        self._soon.timeout.connect(self._follow_parent)
         self.form = SegmentForm(viewer)
         self.progress, self.tuning = ProgressRow(), TuningPanel()
         self._run, self._check = SegmentRun(viewer, self), Job(self)
@@ -73,8 +75,7 @@ class SegmentWidget(QWidget):
         self.tuning.set_result(False)
         self._connect()
         self._attach()
-        user = self._user
-        self.destroyed.connect(lambda *_: return_engine(user))
+        shared_engine.keep_until_destroyed(self, self._user)
 
     def value(self) -> SegmentChoice:
         """Return all that is chosen."""
@@ -193,15 +194,13 @@ class SegmentWidget(QWidget):
         self._validate()
 
     def _engine(self) -> Engine:
-        return borrow_engine(self._user, read_preferences().compute)
+        return shared_engine.borrow_engine(self._user, read_preferences().compute)
 
     def _backend(self, plan: Plan) -> Any:
         card: Any = plan.model
         return self._engine().backend(card, plan.options)
 
     def _load_model(self) -> None:
-        if not self._attached:
-            return
         source = "" if self._is_given else self.form.model.value()
         self._model.load(self._engine(), source, read_preferences().device)
         if source:
@@ -313,7 +312,7 @@ class SegmentWidget(QWidget):
         self.form.layer.attach()
         self._viewer.dims.events.current_step.connect(self._run.show_step)
         self._on_image()
-        QTimer.singleShot(0, self._load_model)
+        self._soon.start(0)
 
     def detach(self) -> None:
         """Let go of viewer, engine and work: the widget was taken from its dock."""
@@ -325,7 +324,15 @@ class SegmentWidget(QWidget):
         self._model.cancel()
         self._check.cancel()
         self._run.close()
-        return_engine(self._user)
+        shared_engine.return_engine(self._user)
+        self._soon.start(0)
+
+    def _follow_parent(self) -> None:
+        """Read the model once docked; end once taken out of the dock for good."""
+        if self._attached:
+            self._load_model()
+        else:
+            self.deleteLater()
 
     def event(self, event: QEvent | None) -> bool:
         """Follow the viewer while docked; napari takes the parent away on closing."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from napari_unet.engine.client import Compute, Engine
 
 _lock = threading.Lock()
 _users: dict[int, Engine] = {}
+_widgets: dict[int, Any] = {}
 _engines: dict[Compute, Engine] = {}
 
 
@@ -33,3 +35,19 @@ def return_engine(user: object) -> None:
         _engines.pop(engine.compute, None)
     # Waiting for a process to end must not hold up the window that closes.
     threading.Thread(target=engine.close, name="close worker").start()
+
+
+def keep_until_destroyed(widget: Any, user: object) -> None:
+    """Hold a widget until Qt has destroyed it, then return its engine.
+
+    Python's collector runs in any thread, and a widget that it finds in a cycle would
+    be destroyed there, which crashes; so the last reference goes in the window's.
+    """
+    key = id(widget)
+    _widgets[key] = widget
+
+    def let_go(*_: object) -> None:
+        return_engine(user)
+        _widgets.pop(key, None)
+
+    widget.destroyed.connect(let_go)
