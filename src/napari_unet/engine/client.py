@@ -155,13 +155,13 @@ class Engine:
         """Send a task to the worker and return its future; large arrays go directly."""
         client = self.client()
         sent = [self.send(arg) if _is_large(arg) else arg for arg in args]
-        with self._connection():
+        with self._connection(client):
             return client.submit(task, *sent, pure=False, priority=priority, **kwargs)
 
     def send(self, value: Any) -> Future:
         """Copy a value to the worker, where tasks can use it until it is let go."""
         client = self.client()
-        with self._connection():
+        with self._connection(client):
             return client.scatter(value, direct=True, hash=False)
 
     def result(self, future: Future) -> Any:
@@ -172,10 +172,11 @@ class Engine:
             gone = contextlib.suppress(TimeoutError, CancelledError)
             with gone, future.client.as_current():
                 wait([future], timeout=PULSE)
-            self._check_alive()
+            if future.client is self._client:
+                self._check_alive()
         if future.status == "error":
             return future.result()  # what the task raised
-        with self._connection():
+        with self._connection(future.client):
             return future.result()
 
     def client(self) -> Client:
@@ -187,7 +188,8 @@ class Engine:
             If the worker cannot be started or reached.
         """
         with self._lock:
-            if self._client is not None and not self._is_alive():
+            if self._process is not None and not self._is_alive():
+                self._ended = self._process.why_ended()
                 self.release()
             if self._client is None:
                 self._client = self._connect()
@@ -257,7 +259,7 @@ class Engine:
         from distributed import Client
 
         security = self.compute.security()
-        address, self._ended = self.compute.address, None
+        address = self.compute.address
         if not address:
             self._process = WorkerProcess(security)
             address = self._process.address
@@ -277,21 +279,23 @@ class Engine:
             ) from None
 
     @contextlib.contextmanager
-    def _connection(self) -> Iterator[None]:
+    def _connection(self, client: Client) -> Iterator[None]:
         """Say what a broken connection means; nothing in here raises a task's error."""
         try:
             yield
         except (OSError, CancelledError):
             logger.debug("connection", exc_info=True)
-            self._lost()
+            self._lost(client)
 
-    def _lost(self) -> NoReturn:
+    def _lost(self, client: Client) -> NoReturn:
         """Say why a connection has ended; a local worker may be about to end."""
-        if self._process is not None:
-            self._process.wait(PULSE * 10)
-        self._check_alive()
-        self.release()
-        # Another thread may have seen the end first.
+        process = self._process
+        if client is self._client:
+            if process is not None:
+                process.wait(PULSE * 10)
+            self._check_alive()
+            self.release()
+        # Otherwise another thread saw the end first, and may have started anew.
         raise self._ended or WorkerError(
             "The connection to the worker was lost.", "Press Run again to connect."
         )
