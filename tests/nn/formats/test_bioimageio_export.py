@@ -24,6 +24,19 @@ from napari_unet.nn.formats.bioimageio_steps import (
     postprocessing_steps,
     preprocessing_steps,
 )
+from napari_unet.nn.formats.bioimageio_steps_read import StepReader
+from napari_unet.processing_settings import (
+    Binarize,
+    Clip,
+    EnsureDtype,
+    FixedZeroMeanUnitVariance,
+    ProcessingStep,
+    ScaleLinear,
+    ScaleRange,
+    Sigmoid,
+    Softmax,
+    ZeroMeanUnitVariance,
+)
 from napari_unet.settings import Architecture, Credits, Normalization, Recipe
 
 NAMES = ("background", "interior", "boundary")
@@ -124,6 +137,33 @@ def test_the_activation_is_written_once() -> None:
     assert postprocessing_steps(recipe(activation="sigmoid")) == [{"id": "sigmoid"}]
     soft = postprocessing_steps(recipe())
     assert soft == [{"id": "softmax", "kwargs": {"axis": "channel"}}]
+
+
+STEPS: tuple[ProcessingStep, ...] = (
+    EnsureDtype(dtype="float32"),
+    ScaleRange(min_percentile=1.0, max_percentile=99.0, per_channel=True),
+    ScaleRange(joint_samples=True, unprocessed=True, eps=1e-4),
+    ZeroMeanUnitVariance(joint_samples=True, per_channel=True),
+    FixedZeroMeanUnitVariance(mean=(1.0, 2.0), std=(3.0, 4.0)),
+    ScaleLinear(gain=(2.0, 3.0), offset=(1.0, 0.0)),
+    ScaleLinear(gain=(2.0,), offset=(1.0,)),
+    Clip(min=0.0, max=1.0),
+    Clip(max_percentile=90.0, per_channel=True),
+    Binarize(threshold=(0.5, 0.6)),
+    Sigmoid(),
+    Softmax(),
+)
+
+
+def test_steps_of_an_import_are_written_as_they_were_read() -> None:
+    given = recipe(preprocessing=[step.model_dump() for step in STEPS])
+    reader = StepReader("bcyx", unprocessed=True)
+    written = preprocessing_steps(given)
+    found = [
+        reader.read(s["id"], {"axis": "channel", **s.get("kwargs", {})})
+        for s in written
+    ]
+    assert found == list(STEPS)
 
 
 def test_percentiles_that_the_format_lacks_are_refused() -> None:

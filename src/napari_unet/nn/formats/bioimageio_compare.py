@@ -17,10 +17,12 @@ from napari_unet.nn.formats.bioimageio_described import (
     TensorDescribed,
     Tolerance,
 )
+from napari_unet.nn.formats.bioimageio_recipe import after_activation
 from napari_unet.nn.formats.files import RegularFile, shown_name
 from napari_unet.nn.predict import make_predictor
 from napari_unet.nn.shapes import REFUSALS
 from napari_unet.nn.weight_files import COPY_AGAIN, DAMAGED, first_line
+from napari_unet.processing_settings import ProcessingStep
 from napari_unet.settings import Prediction, Recipe
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def compare(model: Model, described: Described) -> Comparison | str:
         return "the package has no test tensors"
     images, wanted = load_tensor(source), load_tensor(output)
     try:
-        found = predict_whole(model, images)
+        found = predict_whole(model, images, after_activation(output.steps)[1])
     except REFUSALS as error:
         return f"the test input does not fit ({first_line(error)})"
     if found.ndim != wanted.ndim:
@@ -103,10 +105,19 @@ def load_tensor(tensor: TensorDescribed) -> Array:
     return np.asarray(array).transpose([letters.index(letter) for letter in order])
 
 
-def predict_whole(model: Model, images: Array) -> npt.NDArray[np.float32]:
+def predict_whole(
+    model: Model, images: Array, after: tuple[ProcessingStep, ...]
+) -> npt.NDArray[np.float32]:
     """Return what the model makes of (N, C, ...), each image whole, in float32.
 
-    All steps are applied, also those that measure the output.
+    Parameters
+    ----------
+    model
+        Its steps before the network and its activation are applied.
+    images
+        The images.
+    after
+        Steps after the activation, also such as measure the output.
     """
     recipe = model.recipe
     readers = [_reader(image) for image in images]
@@ -114,13 +125,11 @@ def predict_whole(model: Model, images: Array) -> npt.NDArray[np.float32]:
     plain = recipe.replace(postprocessing=())
     predictor = make_predictor(model.network, plain, Prediction(), CPU)
     outputs = [predictor.values(image).numpy() for image in seen]
-    if recipe.postprocessing:
+    if after:
         made = [_reader(output) for output in outputs]
         shape, kind = outputs[0].shape[1:], outputs[0].dtype
-        after = measure_steps(made, shape, kind, recipe.postprocessing, readers)
-        outputs = [a.apply(o) for a, o in zip(after, outputs, strict=True)]
-    elif recipe.activation == "none" and not recipe.preprocessing:
-        outputs = [np.clip(output, 0, 1) for output in outputs]  # as everywhere here
+        steps = measure_steps(made, shape, kind, after, readers)
+        outputs = [s.apply(output) for s, output in zip(steps, outputs, strict=True)]
     return np.stack(outputs)
 
 

@@ -77,7 +77,7 @@ def described_recipe(recipe: Recipe, described: Described) -> Recipe:
         The description.
     """
     source, output = described.inputs[0], described.outputs[0]
-    activation, after = _activation(output.steps)
+    activation, after = after_activation(output.steps)
     channels, task = _channels(output, recipe)
     sizes = [axis.micrometres for axis in source.spatial]
     names = next((axis.names for axis in source.axes if axis.letter == "c"), ())
@@ -113,7 +113,7 @@ def refusal(described: Described) -> str:
     return ""
 
 
-def _activation(
+def after_activation(
     steps: tuple[ProcessingStep, ...],
 ) -> tuple[str, tuple[ProcessingStep, ...]]:
     """Return the activation, and the steps after it."""

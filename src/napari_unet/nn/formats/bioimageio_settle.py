@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_unet.nn.model import Model
 
 Make = Callable[[Mapping[str, str]], "Model"]
-MOST_TRIED = 48
+MOST_TRIED = 12
 
 
 class Unrunnable(OpaqueNetwork):

@@ -1,0 +1,86 @@
+"""Packages around real checkpoints of bioimage.io, with their authors' own pairs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_unet.errors import CheckpointError
+from napari_unet.nn.checkpoint import load_model
+from napari_unet.nn.formats.bioimageio_package import write_package
+from napari_unet.pipeline import segment
+
+pytestmark = [
+    pytest.mark.shared,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("bioimageio"),
+    pytest.mark.filterwarnings("ignore"),  # the library's own
+]
+ZERO_MEAN = {"id": "zero_mean_unit_variance", "kwargs": {"axes": ["y", "x"]}}
+
+
+@pytest.fixture
+def wrapped(by_hand: Any, shared: Path, tmp_path: Path) -> Any:
+    """Return a function: folder of a checkpoint, weights' entry -> its package."""
+
+    def wrap(name: str, weights: dict[str, Any], *, image: str, **given: Any) -> Path:
+        source, folder = shared / "checkpoints" / name, tmp_path / "package"
+        folder.mkdir()
+        with np.load(source / "pair.npz") as pair:
+            np.save(folder / "input.npy", pair[image])
+            np.save(folder / "output.npy", pair["output"])
+        (entry,) = weights.values()
+        shutil.copy(source / entry["source"], folder / "weights.pt")
+        (folder / "network.py").write_text("raise RuntimeError('it was run')")
+        entry["source"] = "weights.pt"
+        if "architecture" in entry:
+            entry["architecture"] = {
+                "source": "network.py",
+                "callable": "UNet2d",
+                "kwargs": {},
+            }
+        described = {"before": [], "after": [], "names": ("channel0",), **given}
+        arguments = {"in_channels": 1}
+        found: Path = by_hand.version_5(folder, arguments, weights=weights, **described)
+        return found
+
+    return wrap
+
+
+def test_state_dict_gives_the_described_output_and_is_exported(
+    wrapped: Any, tmp_path: Path
+) -> None:
+    entry = {"source": "weights.pt", "pytorch_version": "2.4", "architecture": {}}
+    weights = {"pytorch_state_dict": entry}
+    folder = wrapped("bioimageio_unet2d_fixed_shape", weights, image="input")
+    model = load_model(folder)
+    assert any("was reproduced" in note for note in model.notes)
+    again = tmp_path / "again"
+    again.mkdir()
+    description = write_package(model, again)
+    assert description["weights"]["pytorch_state_dict"]["architecture"]["kwargs"]
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "onnx"])
+def test_networks_that_their_file_describes(wrapped: Any, kind: str) -> None:
+    if kind == "onnx":
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxruntime")
+    entries = {
+        "torchscript": {"source": "weights_torchscript.pt", "pytorch_version": "2.4"},
+        "onnx": {"source": "weights.onnx", "opset_version": 12},
+    }
+    name = "bioimageio_unet2d_nuclei_broad_onnx_torchscript"
+    folder = wrapped(name, {kind: entries[kind]}, image="input_raw", before=[ZERO_MEAN])
+    if kind == "torchscript":
+        with pytest.raises(CheckpointError, match="trust"):
+            load_model(folder)
+    model = load_model(folder, trust=True)
+    assert any("was reproduced" in note for note in model.notes)
+    image, expected = (np.load(folder / f"{n}.npy")[0] for n in ("input", "output"))
+    found = segment(image[0], model, device="cpu").probabilities[0] / 65535
+    assert np.abs(found - expected[0]).max() < 1e-3
