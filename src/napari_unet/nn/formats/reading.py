@@ -17,6 +17,7 @@ from napari_unet.nn.formats.copies import check_sizes, distinct
 from napari_unet.nn.formats.deciding import settle
 from napari_unet.nn.formats.drafting import draft
 from napari_unet.nn.formats.families import Family, recognise
+from napari_unet.nn.formats.layer_answers import layer_answers
 from napari_unet.nn.formats.moves import Wiring
 from napari_unet.nn.formats.nnunet_plans import channels_of
 from napari_unet.nn.formats.questions import Questions, ask
@@ -82,8 +83,11 @@ def read_network(
         return _read_converted(tensors, name, family, choices or {})
     units = collect_units(tensors, name)
     wirings = _wire(units, name)
-    _check_choices(choices or {}, ask(units, wirings[0], tensors), name)
-    given = {**family.answers(tensors, hints or {}), **(choices or {})}
+    questions = ask(units, wirings[0], tensors)
+    _check_choices(choices or {}, questions, name)
+    values = {q: [o.value for o in options] for q, options in questions.items()}
+    facts = layer_answers(hints or {}, values)
+    given = {**family.answers(tensors, hints or {}), **facts, **(choices or {})}
     wiring, ranked = settle(units, wirings, tensors, given)
     answers = {**{q: options[0].value for q, options in ranked.items()}, **given}
     graph = draft(units, wiring, answers, family.name)
@@ -91,7 +95,7 @@ def read_network(
         family=family.name,
         verified=family.verified and not choices,
         recognised=_recognised(units, wiring, graph),
-        assumed=_assumed(ranked, given, choices or {}),
+        assumed=_assumed(ranked, given, choices or {}, facts),
         alternatives=ranked,
     )
     return _load(tensors, name, graph, report, hints)
@@ -238,12 +242,17 @@ def _sides(graph: Graph) -> str:
 
 
 def _assumed(
-    ranked: Questions, given: Mapping[str, str], choices: Mapping[str, str]
+    ranked: Questions,
+    given: Mapping[str, str],
+    choices: Mapping[str, str],
+    facts: Mapping[str, str] | None = None,
 ) -> tuple[str, ...]:
     lines = []
     for question, options in ranked.items():
         if question in choices:
             lines.append(f"{question}: {choices[question]} (your choice)")
+        elif question in (facts or {}):
+            lines.append(f"{question}: {given[question]} (as its layers say)")
         elif question in given:
             lines.append(f"{question}: {given[question]} (as the family does)")
         elif len(options) > 1:

@@ -1,0 +1,58 @@
+"""Answers that the layers of a pickled network give: facts where shapes leave a guess.
+
+A network that was pickled or scripted whole names the classes of its layers, and often
+their settings. Where all layers of a kind agree, that settles the question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+ACTIVATIONS = {"ReLU": "relu", "ELU": "elu", "SiLU": "silu", "GELU": "gelu"}
+POOLINGS = {"MaxPool": "max", "AvgPool": "average"}
+MODES = {"nearest": "nearest", "bilinear": "linear", "trilinear": "linear"}
+
+Layers = Sequence[Mapping[str, Any]]
+
+
+def layer_answers(
+    hints: Mapping[str, Any], options: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """Return answers to the questions that the layers settle.
+
+    Parameters
+    ----------
+    hints
+        ``"layers"``: class and attributes of each module.
+    options
+        Question -> its possible answers.
+    """
+    table = hints.get("layers")
+    layers = list(table.values()) if isinstance(table, Mapping) else []
+    found = {
+        "activation": {_activation(layer) for layer in layers},
+        "pooling": {POOLINGS.get(_kind(layer)[:7], "") for layer in layers},
+        "upsampling": {_upsampling(layer) for layer in layers},
+    }
+    # Layers that say nothing of a question give "".
+    agreed = {name: values - {""} for name, values in found.items()}
+    answers = {name: min(v) for name, v in agreed.items() if len(v) == 1}
+    return {q: v for q, v in answers.items() if v in options.get(q, ())}
+
+
+def _kind(layer: Mapping[str, Any]) -> str:
+    return str(layer.get("class", "")).rpartition(".")[2]
+
+
+def _activation(layer: Mapping[str, Any]) -> str:
+    kind = _kind(layer)
+    if kind == "LeakyReLU":
+        return f"leaky_relu_{layer.get('negative_slope')}"
+    return ACTIVATIONS.get(kind, "")
+
+
+def _upsampling(layer: Mapping[str, Any]) -> str:
+    found = MODES.get(str(layer.get("mode")), "") if "Upsampl" in _kind(layer) else ""
+    corners = found == "linear" and layer.get("align_corners") is True
+    return "linear_corners" if corners else found
