@@ -379,9 +379,13 @@ def _tensors_in(value: Any) -> Iterator[Tensor]:
 
 def key_of(tensor: Tensor) -> tuple[Any, ...]:
     """Return all that makes a tensor equal to another, bit for bit."""
-    plain = tensor.contiguous()
-    whole = plain.reshape(-1).view(torch.uint8).tolist() if plain.numel() else []
-    return tuple(tensor.shape), str(tensor.dtype), bytes(whole)
+    flat = torch.empty(tensor.numel(), dtype=tensor.dtype)
+    flat.copy_(tensor.detach().reshape(-1))
+    return (
+        tuple(tensor.shape),
+        str(tensor.dtype),
+        bytes(flat.view(torch.uint8).tolist()),
+    )
 
 
 # -- one mutation ----------------------------------------------------------------------
