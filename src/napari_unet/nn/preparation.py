@@ -16,6 +16,7 @@ from napari_unet.core.split import Split, split_validation
 from napari_unet.core.training_doctor import Finding, examine_data
 from napari_unet.io.training_data import TrainingImage
 from napari_unet.nn.checkpoint import Model
+from napari_unet.nn.fitting import fit_images
 from napari_unet.nn.samples import (
     class_weights,
     normalise,
@@ -23,7 +24,7 @@ from napari_unet.nn.samples import (
     relative_spacing,
     take_parts,
 )
-from napari_unet.nn.training_plan import Start, fit_images, plan_training
+from napari_unet.nn.training_plan import Start, plan_training
 from napari_unet.training_settings import Training
 
 

@@ -8,20 +8,20 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import numpy as np
 import torch
 from torch import nn
 
-from napari_unet.core.channels import plan_channels
 from napari_unet.core.tiling import Geometry
 from napari_unet.errors import AxesError, SettingsError
 from napari_unet.graph_settings import Graph
-from napari_unet.io.training_data import TrainingImage, as_planes
+from napari_unet.io.training_data import TrainingImage
 from napari_unet.nn.building import not_rebuilt
 from napari_unet.nn.checkpoint import Model
+from napari_unet.nn.fitting import check_images
 from napari_unet.nn.graph import GraphNetwork, with_outputs
 from napari_unet.nn.losses import INSTANCE_CHANNELS, Objective, plan_objective
 from napari_unet.nn.optimisation import seeded
@@ -117,71 +117,6 @@ def plan_training(
     if asked and patch != asked:
         notes.append(f"The patch {asked} was rounded up to {patch} for the network.")
     return Start(planned, objective, training, patch, model is not None, tuple(notes))
-
-
-def check_images(images: Sequence[TrainingImage]) -> tuple[int, int]:
-    """Return the spatial dimensions and the channels that all images share.
-
-    Raises
-    ------
-    AxesError
-        If there is no image, or they differ.
-    """
-    if not images:
-        raise AxesError("There are no images to train on.", "Give at least one pair.")
-    first = images[0]
-    for image in images:
-        if image.labels.ndim != first.labels.ndim:
-            raise AxesError(
-                f"{image.name} is {image.labels.ndim}-D, but {first.name} is "
-                f"{first.labels.ndim}-D.",
-                "Train on images of one kind.",
-            )
-        if len(image.image) != len(first.image):
-            raise AxesError(
-                f"{image.name} has {len(image.image)} channel(s), but {first.name} has "
-                f"{len(first.image)}.",
-                "Give all images the same channels in the same order.",
-            )
-    return first.labels.ndim, len(first.image)
-
-
-def fit_images(
-    images: Sequence[TrainingImage], model: Model | None
-) -> tuple[list[TrainingImage], list[str]]:
-    """Give images the axes and channels that the model takes, and say what was done.
-
-    For a 2-D model stacks become their annotated planes; for a model of one channel
-    colour becomes grey, as it does for a new one where colour and grey are mixed.
-
-    Raises
-    ------
-    AxesError
-        If the channels do not fit the model.
-    """
-    fitted, notes = list(images), []
-    if model is not None and model.recipe.architecture.ndim == 2:
-        fitted = [plane for image in images for plane in as_planes(image)]
-        if len(fitted) != len(images):
-            notes.append("The model is 2-D: stacks are taken plane by plane.")
-    n_network = _n_channels(fitted, model)
-    if n_network is None:
-        return fitted, notes
-    said = []
-    for index, image in enumerate(fitted):
-        plan = plan_channels(len(image.image), n_network, rgb=image.rgb)
-        said += [plan.note] if plan.note else []
-        fitted[index] = replace(image, image=plan.apply(image.image))
-    return fitted, [*notes, *dict.fromkeys(said)]
-
-
-def _n_channels(images: Sequence[TrainingImage], model: Model | None) -> int | None:
-    """Return how many channels the network takes; None: those of the images."""
-    if model is not None:
-        return model.recipe.architecture.in_channels
-    is_colour = {len(image.image): image.rgb for image in images}
-    mixed = set(is_colour) == {1, 3} and is_colour[3]
-    return 1 if mixed else None
 
 
 def new_architecture(
