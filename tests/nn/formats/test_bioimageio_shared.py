@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_unet.errors import CheckpointError
 from napari_unet.nn.checkpoint import load_model
 from napari_unet.nn.formats.bioimageio_package import write_package
-from napari_unet.pipeline import segment
 
 pytestmark = [
     pytest.mark.shared,
@@ -20,7 +18,6 @@ pytestmark = [
     pytest.mark.usefixtures("bioimageio"),
     pytest.mark.filterwarnings("ignore"),  # the library's own
 ]
-ZERO_MEAN = {"id": "zero_mean_unit_variance", "kwargs": {"axes": ["y", "x"]}}
 
 
 @pytest.fixture
@@ -63,24 +60,3 @@ def test_state_dict_gives_the_described_output_and_is_exported(
     again.mkdir()
     description = write_package(model, again)
     assert description["weights"]["pytorch_state_dict"]["architecture"]["kwargs"]
-
-
-@pytest.mark.parametrize("kind", ["torchscript", "onnx"])
-def test_networks_that_their_file_describes(wrapped: Any, kind: str) -> None:
-    if kind == "onnx":
-        pytest.importorskip("onnx")
-        pytest.importorskip("onnxruntime")
-    entries = {
-        "torchscript": {"source": "weights_torchscript.pt", "pytorch_version": "2.4"},
-        "onnx": {"source": "weights.onnx", "opset_version": 12},
-    }
-    name = "bioimageio_unet2d_nuclei_broad_onnx_torchscript"
-    folder = wrapped(name, {kind: entries[kind]}, image="input_raw", before=[ZERO_MEAN])
-    if kind == "torchscript":
-        with pytest.raises(CheckpointError, match="trust"):
-            load_model(folder)
-    model = load_model(folder, trust=True)
-    assert any("was reproduced" in note for note in model.notes)
-    image, expected = (np.load(folder / f"{n}.npy")[0] for n in ("input", "output"))
-    found = segment(image[0], model, device="cpu").probabilities[0] / 65535
-    assert np.abs(found - expected[0]).max() < 1e-3
