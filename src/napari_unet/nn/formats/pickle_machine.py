@@ -11,16 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pickletools import genops
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from napari_unet.errors import CheckpointError
-from napari_unet.nn.formats.limits import (
-    LARGEST_INTEGER_BITS,
-    LARGEST_PICKLE,
-    MOST_OPERATIONS,
-)
+from napari_unet.nn.formats.bounded import Bounded, Reads, TooMuchError
+from napari_unet.nn.formats.limits import LARGEST_INTEGER_BITS, MOST_OPERATIONS
 from napari_unet.nn.formats.pickle_values import (
     Global,
     Inert,
@@ -67,16 +64,6 @@ TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 IGNORED = {"FRAME", "PROTO"}
 
 
-class Reads(Protocol):
-    """The part of a binary file that is needed."""
-
-    def read(self, n: int = ..., /) -> bytes:
-        """Return up to `n` bytes."""
-
-    def readline(self) -> bytes:
-        """Return bytes up to the end of the line."""
-
-
 @dataclass
 class Unpickled:
     """What a pickle holds.
@@ -115,14 +102,14 @@ def unpickle(file: Reads, name: str) -> Unpickled:
         If it is damaged, or longer than any checkpoint's.
     """
     machine = _Machine()
-    bounded: Any = _Bounded(file)
+    bounded: Any = Bounded(file)
     try:
         for count, (operation, argument, _) in enumerate(genops(bounded)):
             if count > MOST_OPERATIONS:
-                raise _TooMuchError
+                raise TooMuchError
             machine.step(operation.name, argument)
         value = machine.stack.pop()
-    except _TooMuchError:
+    except TooMuchError:
         raise CheckpointError(
             f"{name} is damaged, or holds far more data beside its weights than any "
             "checkpoint.",
@@ -133,30 +120,6 @@ def unpickle(file: Reads, name: str) -> Unpickled:
         raise CheckpointError(problem, COPY_AGAIN) from None
     named, sources = tuple(machine.named), tuple(machine.sources)
     return Unpickled(value, named, sources, machine.storages)
-
-
-class _TooMuchError(Exception):
-    """The pickle is longer than allowed."""
-
-
-class _Bounded:
-    """A file that ends in an error after so many bytes; without `tell`, for speed."""
-
-    def __init__(self, file: Reads) -> None:
-        self.file, self.left = file, LARGEST_PICKLE
-
-    def read(self, n: int) -> bytes:
-        self.left -= n
-        if self.left < 0:
-            raise _TooMuchError
-        return self.file.read(n)
-
-    def readline(self) -> bytes:
-        line = self.file.readline()
-        self.left -= len(line)
-        if self.left < 0:
-            raise _TooMuchError
-        return line
 
 
 @dataclass
