@@ -5,10 +5,12 @@ The tensors keep the names that they had where they were trained.
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_unet.errors import AxesError, SettingsError
 from napari_unet.graph_settings import (
@@ -89,6 +91,25 @@ class GraphNetwork(nn.Module):
     def along(self, axis: int) -> GraphNetwork:
         """Return a 2-D, one-channel twin with this network's spatial `axis` as Y."""
         return GraphNetwork(_thin(self.architecture, axis))
+
+    def fold_batch_norm(self) -> None:
+        """Fold each batch norm into the convolution that it alone reads, in place."""
+        steps = self.architecture.steps
+        uses = Counter(value for step in steps for value in step.inputs)
+        for number, step in enumerate(steps):
+            if not isinstance(step, Norm) or not step.tracked or step.kind != "batch":
+                continue
+            source = step.inputs[0]
+            before = steps[source - 1] if source else None
+            if not isinstance(before, Convolution) or uses[source] > 1:
+                continue
+            conv = _find(self, self.paths[source - 1])
+            norm = _find(self, self.paths[number])
+            plain = not (conv._modules or norm._modules)
+            if plain and isinstance(conv, (nn.Conv2d, nn.Conv3d)):
+                fused = fuse_conv_bn_eval(conv, cast("nn.BatchNorm2d", norm))
+                _insert(self, self.paths[source - 1], fused)
+                _insert(self, self.paths[number], nn.Identity())
 
     def _check(self, x: Tensor) -> None:
         arch = self.architecture

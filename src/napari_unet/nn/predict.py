@@ -32,6 +32,7 @@ from napari_unet.core.tiling import Geometry, Grid, Tile
 from napari_unet.errors import SettingsError
 from napari_unet.nn.averaging import turn, turn_back, turns_of
 from napari_unet.nn.device import exact_arithmetic, is_out_of_memory, release_memory
+from napari_unet.nn.graph import GraphNetwork
 from napari_unet.nn.monotone import FIXED_NORMS
 from napari_unet.settings import Prediction, Recipe
 
@@ -145,6 +146,9 @@ def make_predictor(
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
     """Fold each batch norm into the convolution before it, in place; return it."""
+    if isinstance(network, GraphNetwork):
+        network.fold_batch_norm()
+        return network
     for module in network.modules():
         if not isinstance(module, nn.Sequential):
             continue

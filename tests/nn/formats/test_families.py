@@ -148,9 +148,51 @@ class Mateuszbuda(nn.Module):
         return result
 
 
+class FastMri(nn.Module):
+    """From its published description, under its published names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down_sample_layers = nn.ModuleList([self.block(3, 8), self.block(8, 16)])
+        self.conv = self.block(16, 32)
+        self.up_transpose_conv = nn.ModuleList([self.grow(32, 16), self.grow(16, 8)])
+        last = nn.Sequential(self.block(16, 8), nn.Conv2d(8, 2, 1))
+        self.up_conv = nn.ModuleList([self.block(32, 16), last])
+
+    def wrapped(self, *layers: nn.Module) -> nn.Module:
+        outer = nn.Sequential()
+        outer.add_module("layers", nn.Sequential(*layers))
+        return outer
+
+    def unit(self, conv: nn.Module, n: int) -> tuple[nn.Module, ...]:
+        return conv, nn.InstanceNorm2d(n), nn.LeakyReLU(0.2)
+
+    def block(self, a: int, b: int) -> nn.Module:
+        first = nn.Conv2d(a, b, 3, padding=1, bias=False)
+        second = nn.Conv2d(b, b, 3, padding=1, bias=False)
+        drop = nn.Dropout2d(0.0)
+        return self.wrapped(*self.unit(first, b), drop, *self.unit(second, b), drop)
+
+    def grow(self, a: int, b: int) -> nn.Module:
+        conv = nn.ConvTranspose2d(a, b, 2, stride=2, bias=False)
+        return self.wrapped(*self.unit(conv, b))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skips = []
+        for layer in self.down_sample_layers:
+            x = layer(x)
+            skips.append(x)
+            x = functional.avg_pool2d(x, 2)
+        x = self.conv(x)
+        for grow, stage in zip(self.up_transpose_conv, self.up_conv, strict=True):
+            x = stage(torch.cat([grow(x), skips.pop()], 1))
+        return x
+
+
 @pytest.mark.parametrize(
     ("make", "family"),
     [
+        (FastMri, "fastMRI U-Net"),
         (lambda: Milesial(bilinear=False), "milesial Pytorch-UNet"),
         (lambda: Milesial(bilinear=True), "milesial Pytorch-UNet"),
         (Mateuszbuda, "mateuszbuda brain-segmentation"),

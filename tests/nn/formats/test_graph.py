@@ -20,6 +20,7 @@ from napari_unet.graph_settings import (
 from napari_unet.nn.building import build
 from napari_unet.nn.checkpoint import Model, load_model, save_model
 from napari_unet.nn.graph import GraphNetwork, with_outputs
+from napari_unet.nn.predict import fold_batch_norm
 from napari_unet.nn.unet import UNet
 from napari_unet.settings import Architecture, Recipe
 
@@ -182,6 +183,15 @@ def test_another_number_of_outputs_changes_the_last_convolution():
         5,
         tiny_graph().channels[:-1],
     )
+
+
+def test_folding_batch_norm_changes_nothing_but_speed():
+    network = build(tiny_graph(), same().state_dict())
+    x = torch.rand(1, 2, 8, 8)
+    wanted = network(x)
+    folded = fold_batch_norm(network)
+    torch.testing.assert_close(folded(x), wanted, rtol=1e-5, atol=1e-6)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
 
 
 def test_a_graph_trains():

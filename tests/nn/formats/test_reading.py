@@ -38,6 +38,8 @@ def known(style: Any) -> dict[str, str]:
         answers["concatenation"] = "up_first" if style.up_first else "skip_first"
     if style.up != "transposed":
         answers["upsampling"] = "nearest" if style.up == "nearest" else "linear"
+    if style.norm == "none":
+        answers["norm"] = "none"
     if style.norm == "instance":
         answers["norm"] = "instance"
         late = "convolution_activation_norm"

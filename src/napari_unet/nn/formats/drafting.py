@@ -292,7 +292,7 @@ class _Drafter:
 
     def _after(self, unit: Unit, active: bool) -> None:
         """Write the norm and activation of an up-sampling."""
-        if unit.norm is not None:
+        if unit.norm is not None or active:
             self._norm(unit)
         if active:
             self._activate(unit)

@@ -137,6 +137,7 @@ def _nnunet(tensors: Tensors, hints: Hints) -> dict[str, str]:
 
 
 PLAIN = {"padding": "same", "activation": "relu", "pooling": "max"}
+AFTER = {**PLAIN, "order": "convolution_norm_activation", "up_activation": "no"}
 NNUNET = {
     "padding": "same",
     "pooling": "strided",
@@ -167,19 +168,19 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "giacomodeodato Brain-MRI-segmentation",
         (r"^layers\.0\.conv1\.weight", r"^layers\.0\.bn2\.", r"^layers\.\d+\.weight"),
-        {**PLAIN, "concatenation": "up_first", "up_activation": "no"},
+        {**AFTER, "concatenation": "up_first"},
         verified=True,
     ),
     Family(
         "milesial Pytorch-UNet",
         (r"^inc\.double_conv\.0", r"^down1\.maxpool_conv\.1", r"^outc\.conv\.weight"),
-        {**PLAIN, "concatenation": "skip_first", "up_activation": "no"},
+        {**AFTER, "concatenation": "skip_first"},
         more=_milesial,
     ),
     Family(
         "mateuszbuda brain-segmentation",
         (r"^encoder1\.enc1conv1", r"^decoder1\.dec1conv1", r"^upconv1\."),
-        {**PLAIN, "concatenation": "up_first", "up_activation": "no"},
+        {**AFTER, "concatenation": "up_first"},
     ),
     Family(
         "pytorch-3dunet ResidualUNet",
@@ -238,6 +239,22 @@ FAMILIES: tuple[Family, ...] = (
         },
         verified=True,
         more=_basic_unet,
+    ),
+    Family(
+        "fastMRI U-Net",
+        (
+            r"^down_sample_layers\.0\.layers\.0\.weight",
+            r"^up_transpose_conv\.0\.layers\.0\.weight",
+        ),
+        {
+            "padding": "same",
+            "pooling": "average",
+            "activation": "leaky_relu_0.2",
+            "norm": "instance_hidden",
+            "order": "convolution_norm_activation",
+            "concatenation": "up_first",
+            "up_activation": "yes",
+        },
     ),
     Family(
         "MONAI UNet",

@@ -177,7 +177,13 @@ def _hidden(units: Units) -> Questions:
     starts = [numbers[0] for numbers in lists.values()]
     none = Option("none", 0.0, COMMON)
     hidden = Option("instance_hidden", 0.3, RARE)
-    if gaps and mode(gaps) == 2:
+    wide = [unit for unit in units.units if not unit.pointwise]
+    if not any(unit.bias for unit in wide):
+        # Who leaves out the bias has a norm that would take it away.
+        none = Option("none", 0.3, "no bias")
+        hidden = Option("instance_hidden", 0.0, "no bias")
+        ranked = (Option(AFTER, 0.0, COMMON), Option(BEFORE, 0.1, RARE))
+    elif gaps and mode(gaps) == 2:
         first = mode(starts) == 1
         none = Option("none", 0.3 if first else 0.1, NUMBERS)
         hidden = Option("instance_hidden", 0.0 if first else 0.05, NUMBERS)
@@ -190,7 +196,8 @@ def _hidden(units: Units) -> Questions:
         )
     else:
         ranked = (Option(AFTER, 0.0, COMMON), Option(BEFORE, 0.1, RARE))
-    return {"norm": (none, hidden), "order": ranked}
+    norms = tuple(sorted((none, hidden), key=lambda option: option.loss))
+    return {"norm": norms, "order": ranked}
 
 
 def _up_activation(units: Units, wiring: Wiring) -> tuple[Option, ...]:

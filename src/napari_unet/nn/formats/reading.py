@@ -16,7 +16,7 @@ from napari_unet.nn.building import assume_recipe, build, empty_network
 from napari_unet.nn.formats.copies import check_sizes, distinct
 from napari_unet.nn.formats.deciding import settle
 from napari_unet.nn.formats.drafting import draft
-from napari_unet.nn.formats.families import Family, recognise
+from napari_unet.nn.formats.families import UNKNOWN, Family, recognise
 from napari_unet.nn.formats.layer_answers import layer_answers
 from napari_unet.nn.formats.moves import Wiring
 from napari_unet.nn.formats.nnunet_plans import channels_of
@@ -88,7 +88,8 @@ def read_network(
     values = {q: [o.value for o in options] for q, options in questions.items()}
     facts = layer_answers(hints or {}, values)
     given = {**family.answers(tensors, hints or {}), **facts, **(choices or {})}
-    wiring, ranked = settle(units, wirings, tensors, given)
+    tried = wirings if family is UNKNOWN else wirings[:1]
+    wiring, ranked = settle(units, tried, tensors, given)
     answers = {**{q: options[0].value for q, options in ranked.items()}, **given}
     graph = draft(units, wiring, answers, family.name)
     report = Report(
