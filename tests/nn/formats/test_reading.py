@@ -78,7 +78,7 @@ STYLES = st.builds(
 
 
 @settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     derandomize=True,

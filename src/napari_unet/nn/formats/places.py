@@ -132,7 +132,19 @@ def _block(unit: Unit, tokens: Tokens, units: Sequence[Unit]) -> str:
     alone = len(within) > len(siblings) and unit.module.leaf.isdigit()
     if even or alone or all(w.transposed for w in unit.ways):
         return unit.path
+    if unit.module.leaf.isdigit() and not _in_line(siblings):
+        return unit.path
     if parent and len(siblings) <= max(6, len(units) // 3):
         return parent
     numbers = [n for n, token in enumerate(tokens) if token.isdigit()]
     return "".join(tokens[: numbers[-1]]) if len(numbers) > 1 else unit.path
+
+
+def _in_line(siblings: Sequence[Unit]) -> bool:
+    """Whether units can follow one another; narrow ones of several levels do not."""
+    if len(siblings) > 1 and all(unit.pointwise for unit in siblings):
+        return False
+    return all(
+        any(a.n_out == b.n_in for a in first.ways for b in second.ways)
+        for first, second in itertools.pairwise(siblings)
+    )
