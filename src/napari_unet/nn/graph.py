@@ -107,7 +107,10 @@ class GraphNetwork(nn.Module):
             norm = _find(self, self.paths[number])
             plain = not (conv._modules or norm._modules)
             if plain and isinstance(conv, (nn.Conv2d, nn.Conv3d)):
-                fused = fuse_conv_bn_eval(conv, cast("nn.BatchNorm2d", norm))
+                dtype = conv.weight.dtype
+                # In float64, so that folding itself rounds only once.
+                pair = conv.double(), cast("nn.BatchNorm2d", norm).double()
+                fused = fuse_conv_bn_eval(*pair).to(dtype)
                 _insert(self, self.paths[source - 1], fused)
                 _insert(self, self.paths[number], nn.Identity())
 
