@@ -177,12 +177,13 @@ def _hidden(units: Units) -> Questions:
     starts = [numbers[0] for numbers in lists.values()]
     none = Option("none", 0.0, COMMON)
     hidden = Option("instance_hidden", 0.3, RARE)
+    usual = (Option(AFTER, 0.0, COMMON), Option(BEFORE, 0.1, RARE))
+    ranked: tuple[Option, ...] = usual
     wide = [unit for unit in units.units if not unit.pointwise]
     if not any(unit.bias for unit in wide):
         # Who leaves out the bias has a norm that would take it away.
         none = Option("none", 0.3, "no bias")
         hidden = Option("instance_hidden", 0.0, "no bias")
-        ranked = (Option(AFTER, 0.0, COMMON), Option(BEFORE, 0.1, RARE))
     elif gaps and mode(gaps) == 2:
         first = mode(starts) == 1
         none = Option("none", 0.3 if first else 0.1, NUMBERS)
@@ -194,8 +195,6 @@ def _hidden(units: Units) -> Questions:
             Option(o.value, loss, o.evidence)
             for o, loss in zip(options, losses, strict=True)
         )
-    else:
-        ranked = (Option(AFTER, 0.0, COMMON), Option(BEFORE, 0.1, RARE))
     norms = tuple(sorted((none, hidden), key=lambda option: option.loss))
     return {"norm": norms, "order": ranked}
 
