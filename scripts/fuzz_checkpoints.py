@@ -470,7 +470,7 @@ def _same_network(model: Any, tensors: dict[str, Tensor]) -> bool:
     )
 
 
-def work(folder: Path, first: int, count: int) -> None:
+def work(folder: Path, first: int, count: int, only: str) -> None:
     """Judge mutations `first` to `first + count`; print one line of JSON for each."""
     import resource
 
@@ -486,7 +486,7 @@ def work(folder: Path, first: int, count: int) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    names = sorted(seeds)
+    names = [name for name in sorted(seeds) if only in name]
     for number in range(first, first + count):
         rng = random.Random(number)
         name = names[number % len(names)]
@@ -505,13 +505,14 @@ def work(folder: Path, first: int, count: int) -> None:
 # -- all of them -----------------------------------------------------------------------
 
 
-def fuzz(folder: Path, count: int, first: int = 0) -> collections.Counter[Any]:
+def fuzz(folder: Path, count: int, first: int, only: str) -> collections.Counter[Any]:
     """Run workers until `count` mutations are judged; return the number of outcomes."""
     counts: collections.Counter[Any] = collections.Counter()
     done, end = first, first + count
     while done < end:
         command = [sys.executable, __file__, "--worker", str(folder), "--first"]
         command += [str(done), "--mutations", str(min(BATCH, end - done))]
+        command += ["--only", only]
         limit = 120 + 2 * SECONDS + BATCH
         try:
             ran = subprocess.run(
@@ -541,14 +542,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mutations", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=0, help="number of the first")
+    parser.add_argument("--only", default="", help="part of the names of the files")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
-        work(given.worker, given.first, given.mutations)
+        work(given.worker, given.first, given.mutations, given.only)
         return
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        counts = fuzz(Path(folder), given.mutations, given.first)
+        counts = fuzz(Path(folder), given.mutations, given.first, given.only)
     for seed in sorted({seed for seed, _ in counts}, key=str):
         rows = {outcome: n for (s, outcome), n in counts.items() if s == seed}
         print(f"{seed or 'workers':<20}", dict(sorted(rows.items())))

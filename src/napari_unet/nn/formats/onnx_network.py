@@ -62,6 +62,11 @@ class OnnxNetwork(OpaqueNetwork):
             self._compare(model, name, claimed)
         except CheckpointError as error:
             raise CheckpointError(f"{name}: {error.problem}", error.remedy) from None
+        except ValueError as error:
+            raise CheckpointError(
+                f"{name} is refused by onnxruntime ({first_line(error)}).",
+                "Export it again, or update onnxruntime.",
+            ) from None
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the graph on (N, C, ...), image by image; of several outputs the first.
