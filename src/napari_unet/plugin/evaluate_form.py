@@ -1,0 +1,125 @@
+"""Evaluate form: which layers are compared; holds no logic but first guesses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
+
+from napari_unet.errors import UNetError
+from napari_unet.plugin.evaluate_choice import (
+    EvaluateChoice,
+    check_pair,
+    guess_objects,
+)
+from napari_unet.plugin.labels_box import LabelsBox
+from napari_unet.plugin.layer_box import LayerBox
+from napari_unet.plugin.parts import titled
+
+RED = "#e05050"
+TRUE_NAMES = ("truth", "ground", "_gt", "manual", "annotation")
+
+
+class EvaluateForm(QWidget):
+    """Labels, truth, image, and whether objects extend over Z.
+
+    `labels_changed` says that other labels were chosen, `changed` anything.
+    """
+
+    labels_changed = Signal()
+    changed = Signal()
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        fields = EvaluateChoice.model_fields
+        self.labels = LabelsBox(viewer, fields["labels"].description or "")
+        self.truth = LabelsBox(viewer, fields["truth"].description or "")
+        self.image = LayerBox(viewer)
+        self.image.setToolTip(fields["image"].description or "")
+        self.objects = QComboBox()
+        self.objects.addItem("planes or frames (2-D)", "planes")
+        self.objects.addItem("volumes (3-D)", "volumes")
+        self.objects.setToolTip(fields["objects"].description or "")
+        self.problem = QLabel()
+        self.problem.setToolTip("Why these layers cannot be compared.")
+        self.problem.setWordWrap(True)
+        self.problem.setStyleSheet(f"color: {RED}")
+        self.problem.setVisible(False)
+        rows = QFormLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._objects_title = titled("Objects are", self.objects)
+        for title, field in (
+            (titled("Labels", self.labels), self.labels),
+            (titled("Truth", self.truth), self.truth),
+            (titled("Image", self.image), self.image),
+            (self._objects_title, self.objects),
+        ):
+            rows.addRow(title, field)
+        rows.addRow(self.problem)
+        self.labels.changed.connect(self._on_labels)
+        self.truth.changed.connect(self.changed)
+        self.image.changed.connect(self.changed)
+        self.objects.currentIndexChanged.connect(lambda _: self.changed.emit())
+
+    def attach(self) -> None:
+        """Follow the viewer's layers, and guess which is which."""
+        for box in (self.labels, self.truth, self.image):
+            box.attach()
+        names = [self.truth.itemText(i) for i in range(self.truth.count())]
+        true = [name for name in names if any(n in name.lower() for n in TRUE_NAMES)]
+        found = [name for name in names if name not in true]
+        if true:
+            self.truth.set_value(true[0])
+        if found and self.labels.value() in true:
+            self.labels.set_value(found[0])
+        self._on_labels()
+
+    def detach(self) -> None:
+        """Stop following."""
+        for box in (self.labels, self.truth, self.image):
+            box.detach()
+
+    def value(self) -> EvaluateChoice:
+        """Return what was chosen."""
+        return EvaluateChoice.parse(
+            {
+                "labels": self.labels.value(),
+                "truth": self.truth.value(),
+                "image": self.image.value(),
+                "objects": self.objects.currentData(),
+            }
+        )
+
+    def set_value(self, choice: EvaluateChoice) -> None:
+        """Show another choice; names that no layer has change nothing."""
+        self.labels.set_value(choice.labels)
+        self.truth.set_value(choice.truth)
+        self.image.set_value(choice.image)
+        self.objects.setCurrentIndex(self.objects.findData(choice.objects))
+
+    def validate(self) -> UNetError | None:
+        """Mark what is wrong in its place; return it."""
+        problem: UNetError | None = None
+        try:
+            check_pair(self.labels.layer(), self.truth.layer())
+        except UNetError as error:
+            problem = error
+        self.problem.setText(str(problem or ""))
+        self.problem.setVisible(problem is not None)
+        mark = f"border: 1px solid {RED}" if problem is not None else ""
+        self.truth.setStyleSheet(mark)
+        return problem
+
+    def _on_labels(self) -> None:
+        layer = self.labels.layer()
+        deep = layer is not None and layer.ndim > 2
+        if layer is not None:
+            blocked = self.objects.blockSignals(True)
+            self.objects.setCurrentIndex(self.objects.findData(guess_objects(layer)))
+            self.objects.blockSignals(blocked)
+        for widget in (self.objects, self._objects_title):
+            widget.setVisible(deep)
+        self.labels_changed.emit()
+        self.changed.emit()

@@ -1,0 +1,333 @@
+"""Evaluate widget: score labels against a truth, see every error, correct, measure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.errors import UNetError
+from napari_unet.plugin.camera import look_at
+from napari_unet.plugin.correct_panel import CorrectPanel
+from napari_unet.plugin.docked import DockedWidget
+from napari_unet.plugin.error_view import ErrorView, write_features
+from napari_unet.plugin.errors_panel import ErrorsPanel
+from napari_unet.plugin.evaluate_choice import EvaluateChoice, n_leading
+from napari_unet.plugin.evaluate_form import RED, EvaluateForm
+from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.measuring import measure_layer, rows_at, save_table
+from napari_unet.plugin.parts import column
+from napari_unet.plugin.preferences import read_preferences
+from napari_unet.plugin.scores_panel import ScoresPanel
+from napari_unet.plugin.scoring import Findings, Position, score
+from napari_unet.plugin.shared_engine import borrow_engine
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_unet.core.measure import Table
+    from napari_unet.core.object_errors import ObjectRow
+
+# A stroke of the brush is many changes; scores follow when the hand rests.
+REST_MS = 250
+
+
+class EvaluateWidget(DockedWidget):
+    """Score labels against a truth, walk through the errors, correct and measure.
+
+    For scripts: `value`, `set_value`, `run`, `measure`, `save`; `findings` and `table`
+    hold the results.
+
+    Parameters
+    ----------
+    viewer
+        napari's.
+    """
+
+    scored = Signal(object)  # Findings
+    measured = Signal(object)  # a table of columns
+    failed = Signal(object)  # a UNetError
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._view: ErrorView | None = None
+        self._painted: Any = None
+        self.findings: Findings | None = None
+        self.table: Table | None = None
+        self.form = EvaluateForm(viewer)
+        self.button = QPushButton("Evaluate")
+        self.button.setMinimumHeight(32)
+        self.button.setToolTip("Score the labels against the truth, and list errors.")
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.text.setToolTip("What was done last, or why it could not be done.")
+        self.scores, self.errors = ScoresPanel(), ErrorsPanel()
+        self.correct = CorrectPanel(viewer)
+        self.measure_button = QPushButton("Measure")
+        self.measure_button.setToolTip(
+            "Size, place and intensity of every object, into the layer's features "
+            "(Layers > Visualize > Features table)."
+        )
+        self.save_button = QPushButton("Save table…")
+        self.save_button.setToolTip("Write the measurements, and errors, as CSV.")
+        self._score_job, self._measure_job = Job(self), Job(self)
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST_MS)
+        self._result = QWidget()
+        self._lay_out()
+        self._connect()
+        self.attach()
+
+    def value(self) -> EvaluateChoice:
+        """Return all that is chosen."""
+        return self.form.value()
+
+    def set_value(self, choice: EvaluateChoice) -> None:
+        """Choose."""
+        self.form.set_value(choice)
+
+    def run(self) -> None:
+        """Score; `scored` or `failed` follows."""
+        problem = self.form.validate()
+        if problem is not None:
+            self._on_failed(problem)
+            return
+        labels, truth = self.form.labels.layer(), self.form.truth.layer()
+        if self._view is None or (self._view.labels, self._view.truth) != (
+            labels,
+            truth,
+        ):
+            self._forget()
+            self._view = ErrorView(labels, truth)
+        lead = n_leading(self.value(), labels.ndim)
+        first, second = labels.data, truth.data
+        self._score_job.start(once(lambda: score(first, second, lead)))
+
+    def measure(self) -> None:
+        """Measure every object of the labels; `measured` or `failed` follows."""
+        labels, image = self.form.labels.layer(), self.form.image.layer()
+        if labels is None:
+            return
+        lead = n_leading(self.value(), labels.ndim)
+        engine = borrow_engine(self._user, read_preferences().compute)
+        make = once(lambda: measure_layer(engine, labels, image, lead))
+        self._measure_job.start(make)
+
+    def save(self, path: str) -> None:
+        """Write the table of measurements as CSV.
+
+        Parameters
+        ----------
+        path
+            A file that is there is replaced.
+        """
+        if self.table is None:
+            return
+        try:
+            save_table(path, self.table, self.findings)
+        except UNetError as error:
+            self._on_failed(error)
+        else:
+            self._say(f"Written: {path}")
+
+    def _position(self) -> Position:
+        """Return which sample is looked at."""
+        labels = self.form.labels.layer()
+        lead = n_leading(self.value(), labels.ndim)
+        beyond = self._viewer.dims.ndim - labels.ndim
+        point = np.asarray(self._viewer.dims.point)[beyond:]
+        at = np.rint(labels.world_to_data(point)).astype(int)[:lead]
+        last = np.array(labels.data.shape)[:lead] - 1
+        return tuple(int(i) for i in np.clip(at, 0, last))
+
+    def _show(self) -> None:
+        """Show features and colours of the sample that is looked at."""
+        labels = self.form.labels.layer()
+        if labels is None:
+            return
+        position = self._position()
+        if self._view is not None and self.findings is not None:
+            coloured = self.errors.colour.isChecked()
+            self._view.show(self.findings, position, coloured=coloured)
+        if self.table is not None:
+            write_features(labels, rows_at(self.table, position))
+
+    def _on_scored(self, findings: Findings) -> None:
+        if self._view is None or not self._holds(self._view):
+            return
+        self.findings = findings
+        self.scores.show_scores(findings.scores)
+        self.errors.show_findings(findings)
+        self._result.setVisible(True)
+        counts = findings.counts()
+        n_errors = sum(counts.values()) - counts["matched"]
+        found = f"{counts['matched']} of {findings.scores.n_truth} objects found"
+        self._say(f"{found}, {n_errors} error{'s' * (n_errors != 1)}.")
+        self._show()
+        self.scored.emit(findings)
+
+    def _on_measured(self, table: Table) -> None:
+        self.table = table
+        self.save_button.setEnabled(True)
+        n = len(table["label"])
+        self._say(f"{n} object{'s' * (n != 1)} measured; see the layer's features.")
+        self._show()
+        self.measured.emit(table)
+
+    def _on_chosen(self, row: ObjectRow) -> None:
+        """Look at an object."""
+        if self._view is None or self.findings is None:
+            return
+        side = self._view.truth if row.side == "truth" else self._view.labels
+        position = self.findings.positions[row.image]
+        places = np.nonzero(np.asarray(side.data[position]) == row.id)
+        if not len(places[0]):
+            return
+        leading = tuple(np.array([at]) for at in position)
+        look_at(self._viewer, side, _with_leading(leading, places))
+        in_labels = row.id if row.side == "prediction" else next(iter(row.partners), 0)
+        if in_labels:
+            self._view.labels.selected_label = in_labels
+        self._viewer.layers.selection.active = self._view.labels
+
+    def _on_corrected(self, text: str) -> None:
+        self._say(text)
+        self._rest.start()
+
+    def _on_rest(self) -> None:
+        """Score again what has been scored before, measure what has been measured."""
+        if self.findings is not None and self.form.validate() is None:
+            self.run()
+        if self.table is not None:
+            self.measure()
+
+    def _on_labels(self) -> None:
+        """Follow the layer that is chosen now; results of another one are gone."""
+        layer = self.form.labels.layer()
+        self._watch(layer)
+        self.table = None
+        self.save_button.setEnabled(False)
+        self.measure_button.setEnabled(layer is not None)
+
+    def _on_changed(self) -> None:
+        layer = self.form.labels.layer()
+        lead = 0 if layer is None else n_leading(self.value(), layer.ndim)
+        self.correct.set_layer(layer, lead)
+        problem = self.form.validate()
+        self.button.setEnabled(problem is None)
+        pair = (layer, self.form.truth.layer())
+        if self._view is not None and (self._view.labels, self._view.truth) != pair:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop the scores of other layers, which get their own look back."""
+        self._score_job.cancel()
+        if self._view is not None:
+            self._view.restore()
+        self._view = self.findings = None
+        self._result.setVisible(False)
+
+    def _holds(self, view: ErrorView) -> bool:
+        layers = self._viewer.layers
+        return view.labels in layers and view.truth in layers
+
+    def _watch(self, layer: Any) -> None:
+        """Score again after painting in a layer, and in no other."""
+        if self._painted is not None:
+            self._painted.events.paint.disconnect(self._on_paint)
+        self._painted = layer
+        if layer is not None:
+            layer.events.paint.connect(self._on_paint)
+
+    def _on_paint(self, _: Any = None) -> None:
+        self._rest.start()
+
+    def _on_step(self, _: Any = None) -> None:
+        layer = self.form.labels.layer()
+        if layer is not None and n_leading(self.value(), layer.ndim):
+            self._show()
+
+    def _on_failed(self, error: UNetError) -> None:
+        self._say(str(error), colour=RED)
+        self.failed.emit(error)
+
+    def _say(self, text: str, *, colour: str = "") -> None:
+        self.text.setText(text)
+        self.text.setStyleSheet(f"color: {colour}" if colour else "")
+
+    def _ask_and_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save", "objects.csv", "*.csv")
+        if path:
+            self.save(path)
+
+    def _lay_out(self) -> None:
+        result = QVBoxLayout(self._result)
+        result.setContentsMargins(0, 0, 0, 0)
+        result.addWidget(self.scores)
+        result.addWidget(self.errors)
+        self._result.setVisible(False)
+        measure = QGroupBox("Measure")
+        measure.setToolTip("One row per object.")
+        row = QHBoxLayout(measure)
+        row.addWidget(self.measure_button, 1)
+        row.addWidget(self.save_button, 1)
+        self.save_button.setEnabled(False)
+        parts = (
+            self.form,
+            self.button,
+            self.text,
+            self._result,
+            self.correct,
+            measure,
+        )
+        column(self, parts)
+        self.setMinimumWidth(340)
+
+    def _connect(self) -> None:
+        self.form.labels_changed.connect(self._on_labels)
+        self.form.changed.connect(self._on_changed)
+        self.button.clicked.connect(self.run)
+        self.measure_button.clicked.connect(self.measure)
+        self.save_button.clicked.connect(self._ask_and_save)
+        self.errors.chosen.connect(self._on_chosen)
+        self.errors.coloured.connect(lambda _: self._show())
+        self.correct.corrected.connect(self._on_corrected)
+        self.correct.failed.connect(self._on_failed)
+        self._rest.timeout.connect(self._on_rest)
+        self._score_job.done.connect(self._on_scored)
+        self._score_job.failed.connect(self._on_failed)
+        self._measure_job.done.connect(self._on_measured)
+        self._measure_job.failed.connect(self._on_failed)
+
+    def follow(self) -> None:
+        """Follow the viewer."""
+        self._viewer.dims.events.current_step.connect(self._on_step)
+        self.form.attach()
+
+    def let_go(self) -> None:
+        """Stop following; the layers get their own look back."""
+        self._rest.stop()
+        self.correct.choose("")
+        self._forget()
+        self._measure_job.cancel()
+        self._watch(None)
+        self._viewer.dims.events.current_step.disconnect(self._on_step)
+        self.form.detach()
+
+
+def _with_leading(leading: tuple[Any, ...], places: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return pixels of a sample as pixels of the whole array."""
+    n = len(places[0])
+    return (*(np.repeat(at, n) for at in leading), *places)

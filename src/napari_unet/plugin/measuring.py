@@ -1,0 +1,122 @@
+"""Measuring: sizes, places and intensities of the objects of a labels layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.engine.measuring import measure_on
+from napari_unet.io.tables import write_table
+from napari_unet.io.units import micrometres
+from napari_unet.plugin.layers import read_layer
+from napari_unet.plugin.scoring import Findings, Position
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+
+    from napari_unet.core.measure import Table
+    from napari_unet.engine.client import Engine
+
+
+def measure_layer(
+    engine: Engine, labels: Labels, image: Image | None, n_leading: int
+) -> Table:
+    """Measure every object of a labels layer.
+
+    Parameters
+    ----------
+    engine
+        Where it is measured.
+    labels
+        The layer.
+    image
+        Layer of the same pixels, with or without channels; None: no intensities.
+    n_leading
+        Leading axes that count samples.
+
+    Returns
+    -------
+    dict of str to array
+        As `napari_unet.core.measure.measure_stack`.
+
+    Raises
+    ------
+    AxesError
+        If the image does not fit the labels.
+    """
+    axes = label_axes(labels, n_leading)
+    return measure_on(
+        engine,
+        np.asarray(labels.data),
+        None if image is None else _channels_first(image),
+        axes=axes,
+        spatial_axes=axes[n_leading:],
+        pixel_size=_pixel_size(labels, n_leading),
+    )
+
+
+def label_axes(labels: Labels, n_leading: int) -> str:
+    """Return one letter per axis of a labels layer."""
+    letters = "TZYX"[-labels.ndim :]
+    if n_leading == 1 and labels.ndim == 3:
+        named = labels.axis_labels[0].strip().lower()
+        letters = ("Z" if named in ("z", "depth", "plane", "slice") else "T") + "YX"
+    return letters
+
+
+def _channels_first(layer: Image) -> Any:
+    image = read_layer(layer)
+    pixels = np.asarray(image.data)
+    if "C" in image.axes:
+        return np.moveaxis(pixels, image.axes.index("C"), 0)
+    return pixels[None]
+
+
+def _pixel_size(labels: Labels, n_leading: int) -> list[float] | None:
+    """Return micrometres per pixel along the objects' axes, if all are known."""
+    sizes = []
+    for scale, unit in zip(labels.scale, labels.units, strict=True):
+        name = str(unit)
+        sizes.append(micrometres(float(scale), "" if name == "pixel" else name))
+    known = [size for size in sizes[n_leading:] if size is not None]
+    return known if len(known) == labels.ndim - n_leading else None
+
+
+def rows_at(table: Table, position: Position) -> Table:
+    """Return the rows of one sample, without the columns that name it."""
+    names = list(table)[: len(position)]
+    here = np.ones(len(table["label"]), np.bool_)
+    for name, at in zip(names, position, strict=True):
+        here &= table[name] == at
+    return {name: table[name][here] for name in table if name not in names}
+
+
+def save_table(path: str | Path, table: Table, findings: Findings | None) -> None:
+    """Write measurements as CSV, with the errors of the same objects if known.
+
+    Raises
+    ------
+    ImageFileError
+        If the file cannot be written.
+    """
+    columns = dict(table)
+    if findings is not None:
+        columns |= _error_columns(table, findings)
+    write_table(path, columns)
+
+
+def _error_columns(table: Table, findings: Findings) -> Table:
+    names = list(table)[: list(table).index("label")]
+    keys = zip(*(table[name].tolist() for name in [*names, "label"]), strict=True)
+    known = {
+        (*findings.positions[row.image], row.id): row
+        for row in findings.scores.objects
+        if row.side == "prediction"
+    }
+    rows = [known.get(key) for key in keys]
+    return {
+        "error": np.array(["" if row is None else row.kind for row in rows]),
+        "iou": np.array([0.0 if row is None else row.iou for row in rows]),
+    }

@@ -1,0 +1,360 @@
+"""Evaluate widget: errors that were built in are found, shown, and corrected."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.gui
+
+WAIT = 60_000
+
+
+def truth_image() -> np.ndarray:
+    """Six blocks of 10 x 10 px in a row of the upper half."""
+    truth = np.zeros((40, 80), np.int32)
+    for number in range(6):
+        truth[5:15, 3 + 13 * number : 13 + 13 * number] = number + 1
+    return truth
+
+
+def result_image() -> np.ndarray:
+    """1 and 2 right, 3 and 4 merged, 5 split, 6 missed, one false."""
+    found = np.zeros((40, 80), np.int32)
+    truth = truth_image()
+    found[truth == 1], found[truth == 2] = 11, 12
+    found[5:15, 29:52] = 13  # over both, and the gap between them
+    found[5:15, 56:60], found[5:15, 60:64] = 14, 15
+    found[25:35, 30:40] = 16
+    return found
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def opened(viewer, qtbot):
+    """A viewer with image, result and truth, and the widget docked in it."""
+    from napari_unet.plugin.evaluate_widget import EvaluateWidget
+
+    placed = {"scale": (0.5, 0.5), "units": "um"}
+    image = np.where(truth_image() > 0, 100, 10).astype(np.uint8)
+    viewer.add_image(image, name="image", **placed)
+    viewer.add_labels(truth_image(), name="truth", **placed)
+    viewer.add_labels(result_image(), name="cells", **placed)
+    widget = EvaluateWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Evaluate")
+    return widget
+
+
+@pytest.fixture
+def scored(opened, qtbot):
+    with qtbot.waitSignal(opened.scored, timeout=WAIT):
+        opened.button.click()
+    return opened
+
+
+def colour_of(layer, label):
+    return np.round(layer.colormap.map(label), 2).tolist()
+
+
+def test_layers_are_guessed_and_the_choice_goes_round(opened):
+    from napari_unet.plugin.evaluate_choice import EvaluateChoice
+
+    choice = opened.value()
+    assert (choice.labels, choice.truth, choice.image) == ("cells", "truth", "image")
+    other = EvaluateChoice(
+        labels="truth", truth="cells", image="image", objects="volumes"
+    )
+    opened.set_value(other)
+    assert opened.value() == other
+
+
+def test_scores_are_those_of_the_library(scored):
+    import napari_unet as nu
+
+    direct = nu.evaluate(result_image(), truth_image())
+    assert scored.findings.scores.summary() == direct.summary()
+    assert scored.scores.cards["AP 0.5"].text() == f"{direct.ap[0]:.3f}"
+    table = scored.scores.table
+    assert table.rowCount() == 10
+    assert table.item(2, 1).text() == f"{direct.ap[2]:.3f}"
+
+
+def test_every_error_is_listed_and_a_feature_of_its_object(scored, viewer):
+    listed = [(r.kind, r.id) for r in scored.findings.errors()]
+    assert listed == [("missed", 6), ("false", 16), ("merged", 13), ("split", 5)]
+    assert scored.findings.counts() == {
+        "missed": 1,
+        "false": 1,
+        "merged": 1,
+        "split": 1,
+        "matched": 2,
+    }
+    features = viewer.layers["cells"].features
+    kinds = dict(zip(features["index"], features["error"], strict=True))
+    assert kinds == {
+        0: "",
+        11: "matched",
+        12: "matched",
+        13: "merged",
+        14: "split",
+        15: "split",
+        16: "false",
+    }
+    partners = dict(zip(features["index"], features["partners"], strict=True))
+    assert partners[13] == "3 4"
+    on_truth = viewer.layers["truth"].features
+    assert dict(zip(on_truth["index"], on_truth["error"], strict=True))[6] == "missed"
+
+
+def test_a_piece_beside_a_match_is_listed():
+    from napari_unet.plugin.scoring import score
+
+    truth = np.ones((1, 10), int)
+    found = np.where(np.arange(10) < 6, 4, 5)[None]
+    findings = score(found, truth, 0)
+    assert [(r.kind, r.side, r.id) for r in findings.errors()] == [
+        ("split", "prediction", 5)
+    ]
+
+
+def test_colours_tell_the_error_and_the_own_ones_come_back(scored, viewer):
+    from vispy.color import Color
+
+    from napari_unet.plugin.error_view import COLOURS
+
+    cells, truth = viewer.layers["cells"], viewer.layers["truth"]
+    for label, kind in ((11, "matched"), (13, "merged"), (14, "split"), (16, "false")):
+        wanted = np.round(Color(COLOURS[kind]).rgba, 2).tolist()
+        assert colour_of(cells, label) == wanted
+    missed = np.round(Color(COLOURS["missed"]).rgba, 2).tolist()
+    assert colour_of(truth, 6) == missed
+    assert colour_of(truth, 1)[3] == 0
+    scored.errors.colour.setChecked(False)
+    assert type(cells.colormap).__name__ == "CyclicLabelColormap"
+    assert truth.contour == 0
+
+
+def test_next_and_previous_move_the_camera_to_the_object(scored, viewer, qtbot):
+    centres = {
+        "missed": (9.5, 72.5),
+        "false": (29.5, 34.5),
+        "merged": (9.5, 40),
+        "split": (9.5, 59.5),
+    }
+    for kind in centres:
+        scored.errors.forth.click()
+        assert scored.errors.current().kind == kind
+        centre = np.asarray(viewer.scene.camera.center)[-2:]
+        np.testing.assert_allclose(centre, 0.5 * np.array(centres[kind]))
+    assert viewer.layers["cells"].selected_label == 14
+    assert viewer.layers.selection.active is viewer.layers["cells"]
+    scored.errors.forth.click()
+    assert scored.errors.current().kind == "missed"
+    scored.errors.back.click()
+    assert scored.errors.current().kind == "split"
+    scored.errors.kinds["split"].setChecked(False)
+    assert scored.errors.model.rowCount() == 3
+
+
+def test_corrections_are_undone_by_the_layer_and_scored_again(scored, viewer, qtbot):
+    cells = viewer.layers["cells"]
+    plane = (0, 1)
+    with qtbot.waitSignal(scored.scored, timeout=WAIT):
+        scored.correct.correct("split", [(3, 40.0), (17, 40.0)], plane)
+    assert scored.findings.counts()["merged"] == 0
+    with qtbot.waitSignal(scored.scored, timeout=WAIT):
+        scored.correct.correct("merge", [(10, 56), (10, 63)], plane)
+    with qtbot.waitSignal(scored.scored, timeout=WAIT):
+        scored.correct.correct("delete", [(30, 35)], plane)
+    assert scored.findings.counts() == {
+        "missed": 1,
+        "false": 0,
+        "merged": 0,
+        "split": 0,
+        "matched": 5,
+    }
+    for _ in range(3):
+        cells.undo()
+    np.testing.assert_array_equal(cells.data, result_image())
+    with qtbot.waitSignal(scored.scored, timeout=WAIT):
+        scored.correct.redo.click()
+    assert scored.findings.counts()["merged"] == 0
+    with qtbot.waitSignal(scored.failed) as said:
+        scored.correct.correct("merge", [(38, 1), (38, 9)], plane)
+    assert "fewer than two" in str(said.args[0])
+
+
+def test_painting_is_scored_when_the_hand_rests(scored, viewer, qtbot):
+    with qtbot.waitSignal(scored.scored, timeout=WAIT):
+        viewer.layers["cells"].fill((30, 35), 0)
+    assert scored.findings.counts()["false"] == 0
+
+
+def test_a_line_drawn_with_the_mouse_splits(scored, viewer, qtbot):
+    cells = viewer.layers["cells"]
+    before = list(cells.mouse_drag_callbacks)
+    scored.correct.tools["split"].click()
+    assert not cells.mouse_pan
+    event = SimpleNamespace(
+        type="mouse_press", button=1, dims_displayed=(0, 1), position=(1.5, 20.0)
+    )
+    drawing = cells.mouse_drag_callbacks[-1](cells, event)
+    next(drawing)
+    event.type = "mouse_move"
+    for y in np.linspace(2, 8, 5):
+        event.position = (y, 20.0)
+        next(drawing)
+    assert len(viewer.layers["stroke"].data) == 1
+    event.type = "mouse_release"
+    with qtbot.waitSignal(scored.scored, timeout=WAIT), pytest.raises(StopIteration):
+        next(drawing)
+    assert scored.findings.counts()["merged"] == 0
+    scored.correct.tools["split"].click()
+    assert "stroke" not in viewer.layers
+    assert cells.mouse_pan
+    assert cells.mouse_drag_callbacks == before
+
+
+def test_measurements_are_features_and_a_file(
+    scored, viewer, qtbot, one_worker, tmp_path
+):
+    from napari_unet.io.tables import read_table
+
+    with qtbot.waitSignal(scored.measured, timeout=10 * WAIT):
+        scored.measure_button.click()
+    features = viewer.layers["cells"].features.set_index("index")
+    assert features["area"].tolist() == [0, 100, 100, 230, 40, 40, 100]
+    assert features["error"][16] == "false"
+    assert features["intensity_mean_0"][16] == 10
+    assert features["area_um2"][13] == 57.5
+    path = tmp_path / "objects.csv"
+    scored.save(str(path))
+    table = read_table(path)
+    assert table["label"].tolist() == [11, 12, 13, 14, 15, 16]
+    assert table["error"].tolist()[-1] == "false"
+    assert table["iou"].tolist()[:2] == [1.0, 1.0]
+
+
+def test_what_does_not_fit_is_marked_and_cannot_be_run(viewer, qtbot):
+    from napari_unet.plugin.evaluate_widget import EvaluateWidget
+
+    widget = EvaluateWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Evaluate")
+    assert not widget.button.isEnabled()
+    viewer.add_labels(np.zeros((4, 4), int), name="cells")
+    assert "same layer" in widget.form.problem.text()
+    viewer.add_labels(np.zeros((4, 5), int), name="truth")
+    widget.form.truth.set_value("truth")
+    widget.form.labels.set_value("cells")
+    assert "(4, 4)" in widget.form.problem.text()
+    assert not widget.button.isEnabled()
+    viewer.layers.remove("truth")
+    viewer.add_labels(np.zeros((4, 4), int), name="other")
+    widget.form.truth.set_value("other")
+    assert widget.form.problem.text() == ""
+    assert widget.button.isEnabled()
+
+
+def test_frames_are_scored_on_their_own(viewer, qtbot):
+    from napari_unet.plugin.evaluate_widget import EvaluateWidget
+
+    labelled = {"axis_labels": ("T", "Y", "X")}
+    series = np.stack([truth_image(), result_image()])
+    truth = np.stack([truth_image(), truth_image()])
+    viewer.add_labels(truth, name="truth", **labelled)
+    cells = viewer.add_labels(series, name="cells", **labelled)
+    widget = EvaluateWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Evaluate")
+    viewer.dims.set_current_step(0, 0)
+    with qtbot.waitSignal(widget.scored, timeout=WAIT):
+        widget.run()
+    assert widget.findings.scores.n_images == 2
+    assert set(cells.features["error"]) == {"", "matched"}
+    viewer.dims.set_current_step(0, 1)
+    assert "merged" in set(cells.features["error"])
+    viewer.dims.set_current_step(0, 0)
+    widget.errors.forth.click()
+    assert viewer.dims.current_step[0] == 1
+    widget.correct.correct("delete", [(1, 30, 35)], (1, 2))
+    assert (cells.data[1] == 16).sum() == 0
+    np.testing.assert_array_equal(cells.data[0], truth_image())
+
+
+def test_an_object_of_a_volume_is_looked_at_in_its_plane(viewer, qtbot):
+    from napari_unet.plugin.evaluate_widget import EvaluateWidget
+
+    truth = np.zeros((9, 40, 80), np.int32)
+    truth[2:5] = truth_image()
+    found = np.where(truth == 6, 0, truth)
+    labelled = {"axis_labels": ("Z", "Y", "X")}
+    viewer.add_labels(truth, name="truth", **labelled)
+    viewer.add_labels(found, name="cells", **labelled)
+    widget = EvaluateWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Evaluate")
+    assert widget.value().objects == "volumes"
+    with qtbot.waitSignal(widget.scored, timeout=WAIT):
+        widget.run()
+    assert widget.findings.counts()["missed"] == 1
+    widget.errors.forth.click()
+    assert viewer.dims.current_step[0] == 3
+
+
+def test_closing_leaves_nothing_behind(viewer, qtbot):
+    from napari_unet.plugin.evaluate_widget import EvaluateWidget
+
+    cells = viewer.add_labels(result_image(), name="cells")
+    truth = viewer.add_labels(truth_image(), name="truth")
+
+    def followed():
+        events = viewer.layers.events
+        return [
+            len(emitter.callbacks)
+            for emitter in (
+                events.inserted,
+                events.removed,
+                viewer.dims.events.current_step,
+                cells.events.paint,
+                cells.events.name,
+                truth.events.name,
+            )
+        ] + [len(cells.mouse_drag_callbacks), len(viewer.layers)]
+
+    before = followed()
+    for _ in range(10):
+        widget = EvaluateWidget(viewer)
+        dock = viewer.window.add_dock_widget(widget, name="Evaluate")
+        with qtbot.waitSignal(widget.scored, timeout=WAIT):
+            widget.run()
+        widget.correct.tools["merge"].click()
+        viewer.window.remove_dock_widget(dock)
+    assert followed() == before
+    assert type(cells.colormap).__name__ == "CyclicLabelColormap"
+
+
+def test_neither_torch_nor_numba_is_needed():
+    code = (
+        "import json, sys\n"
+        "import numpy as np\n"
+        "import napari_unet.plugin.evaluate_widget\n"
+        "from napari_unet.plugin.scoring import score\n"
+        "import napari_unet.plugin.train_widget\n"
+        "from napari_unet.core.corrections import Stroke, split_objects\n"
+        "one = np.ones((9, 9), int)\n"
+        "score(one, one, 0)\n"
+        "line = Stroke(np.array([[0., 4.], [8., 4.]]), (0, 1))\n"
+        "split_objects(one, line, first_free=2)\n"
+        "print(json.dumps([m for m in ('torch', 'numba') if m in sys.modules]))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert json.loads(found.stdout) == []
