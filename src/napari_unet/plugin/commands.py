@@ -10,9 +10,25 @@ from napari_unet.errors import SettingsError, UNetError
 from napari_unet.plugin.preferences import PLUGIN
 
 if TYPE_CHECKING:
+    from napari_unet.plugin.evaluate_widget import EvaluateWidget
     from napari_unet.plugin.segment_widget import SegmentWidget
+    from napari_unet.plugin.train_widget import TrainWidget
 
-SEGMENT = "Segment"
+SEGMENT, TRAIN, EVALUATE = "Segment", "Train", "Evaluate"
+
+
+def open_train() -> TrainWidget:
+    """Return the Train widget of the current viewer; opened if it is not there."""
+    _, widget = _viewer().window.add_plugin_dock_widget(PLUGIN, TRAIN)
+    found: TrainWidget = widget
+    return found
+
+
+def open_evaluate() -> EvaluateWidget:
+    """Return the Evaluate widget of the current viewer; opened if it is not there."""
+    _, widget = _viewer().window.add_plugin_dock_widget(PLUGIN, EVALUATE)
+    found: EvaluateWidget = widget
+    return found
 
 
 def open_segment() -> SegmentWidget:

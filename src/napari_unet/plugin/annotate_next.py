@@ -1,0 +1,99 @@
+"""Annotate next: the camera goes where the network knows least."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.core.uncertainty import Box, Region, rank_regions
+from napari_unet.errors import SettingsError
+from napari_unet.plugin.annotated import annotated_mask
+from napari_unet.plugin.camera import look_at
+from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.layers import KEY
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Shapes
+
+SHARE = 0.8
+
+
+class AnnotateNext(QObject):
+    """Walks through the most uncertain regions of an image, each once.
+
+    `moved` carries the `Region` that is looked at now, `failed` why there is none.
+    """
+
+    moved = Signal(object)
+    failed = Signal(object)
+
+    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._seen: dict[str, list[Box]] = {}
+        self._layer: Any = None
+        self._job = Job(self)
+        self._job.done.connect(self._on_ranked)
+        self._job.failed.connect(self.failed)
+
+    def next(self, image: Image, labels: Labels, shapes: Shapes | None) -> None:
+        """Look at the most uncertain region that was not looked at.
+
+        Parameters
+        ----------
+        image
+            Whose probabilities are ranked; *Segment* has left them as layers.
+        labels
+            Where it is annotated.
+        shapes
+            Around what is annotated; None: only labelled pixels are known.
+        """
+        channels = self._channels(image)
+        if not channels:
+            self.failed.emit(
+                SettingsError(
+                    f"There are no probabilities of {image.name}.",
+                    "Run Segment on it first: they rank what to annotate.",
+                )
+            )
+            return
+        self._layer = labels
+        known = np.asarray(labels.data) != 0
+        if shapes is not None:
+            known |= annotated_mask(shapes, labels)
+        self._job.start(once(lambda: rank_regions(np.stack(channels), known=known)))
+
+    def cancel(self) -> None:
+        """Forget what is being ranked."""
+        self._job.cancel()
+
+    def _channels(self, image: Image) -> list[Any]:
+        """Return the probabilities of an image, in fixed point."""
+        found = []
+        for layer in self._viewer.layers:
+            made = layer.metadata.get(KEY, {})
+            stored = np.dtype(layer.dtype) in (np.uint8, np.uint16)
+            image_layer = type(layer).__name__ == "Image"
+            if made.get("source") == image.name and image_layer and stored:
+                found.append(layer.data)
+        return found
+
+    def _on_ranked(self, regions: list[Region]) -> None:
+        layer = self._layer
+        if layer is None or layer not in self._viewer.layers:
+            return
+        seen = self._seen.setdefault(layer.name, [])
+        fresh = next((r for r in regions if r.box not in seen), None)
+        if fresh is None:
+            self._seen.pop(layer.name)
+            self.failed.emit(
+                SettingsError("Every region has been looked at.", "Press it again.")
+            )
+            return
+        seen.append(fresh.box)
+        ends = tuple(np.array([part.start, part.stop - 1]) for part in fresh.box)
+        look_at(self._viewer, layer, ends, share=SHARE)
+        self._viewer.layers.selection.active = layer
+        self.moved.emit(fresh)

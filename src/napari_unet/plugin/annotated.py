@@ -1,0 +1,188 @@
+"""Annotated: the layers of a choice as training data; what is outside is unknown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from skimage.draw import polygon2mask
+
+from napari_unet.core.label_axes import as_label_ids
+from napari_unet.engine.training_order import AnnotatedImage, TrainingOrder
+from napari_unet.errors import AxesError, SettingsError
+from napari_unet.plugin.layers import read_layer
+from napari_unet.plugin.train_choice import PairChoice, TrainChoice, options_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from napari.layers import Image, Labels, Shapes
+
+N_CORNERS = 64
+
+# Beside the model, as training writes it; a test keeps the two in step.
+RESUME = ".resume.pt"
+
+
+def make_order(
+    choice: TrainChoice, layers: Any, *, device: str = "auto", resume: bool = False
+) -> TrainingOrder:
+    """Return what to train; no pixel is read but those of the labels.
+
+    Parameters
+    ----------
+    choice
+        What the user chose.
+    layers
+        The viewer's.
+    device, resume
+        As in `napari_unet.nn.training.Options`.
+
+    Raises
+    ------
+    UNetError
+        If a layer is missing or does not fit.
+    """
+    options = options_of(choice, device, resume=resume)
+    given: tuple[AnnotatedImage, ...] = ()
+    if not choice.folder:
+        given = tuple(_annotated(pair, choice, layers) for pair in choice.pairs)
+    return TrainingOrder(
+        layers=given,
+        folder=choice.folder,
+        planes=choice.planes,
+        training=choice.training(),
+        out=choice.out,
+        options=options,
+    )
+
+
+def check_choice(choice: TrainChoice, layers: Any) -> None:
+    """Raise the first reason why a choice cannot be trained; reads no pixel.
+
+    Raises
+    ------
+    UNetError
+        With what to do.
+    """
+    if choice.folder:
+        if not Path(choice.folder).is_dir():
+            raise SettingsError(
+                f"There is no folder {choice.folder}.", "Choose another one."
+            )
+    elif not choice.pairs:
+        raise SettingsError(
+            "There is nothing to learn from.",
+            "Open an image, and paint a few cells in a Labels layer.",
+        )
+    for pair in () if choice.folder else choice.pairs:
+        _check_shapes(pair, layers)
+    path = Path(choice.out)
+    if path.suffix != ".safetensors":
+        raise SettingsError(
+            "The model has no file name.", "Give one that ends in .safetensors."
+        )
+    if not path.parent.is_dir():
+        raise SettingsError(
+            f"The folder {path.parent} does not exist.", "Choose another one."
+        )
+
+
+def is_begun(out: str) -> bool:
+    """Return whether a training of this file was interrupted."""
+    path = Path(out)
+    return bool(path.name) and path.with_name(path.name + RESUME).is_file()
+
+
+def check_free(out: str) -> None:
+    """Raise the reason why a new model must not be written to a file.
+
+    Raises
+    ------
+    SettingsError
+        If it exists, or its training was interrupted.
+    """
+    name = Path(out).name
+    if is_begun(out):
+        raise SettingsError(
+            f"A training of {name} was interrupted.",
+            "Resume it, or choose another file.",
+        )
+    if Path(out).exists():
+        raise SettingsError(f"{name} exists already.", "Choose another name.")
+
+
+def _check_shapes(pair: PairChoice, layers: Any) -> None:
+    image, labels = _find(pair.image, layers), _find(pair.labels, layers)
+    found = read_layer(image)
+    wanted = tuple(
+        size
+        for axis, size in zip(found.axes, found.data.shape, strict=True)
+        if axis != "C"
+    )
+    if tuple(labels.data.shape) != wanted:
+        raise AxesError(
+            f"{pair.labels} has the shape {tuple(labels.data.shape)}, but "
+            f"{pair.image} {wanted}.",
+            "Choose labels of the same image.",
+        )
+
+
+def _find(name: str, layers: Any) -> Any:
+    if name not in layers:
+        raise SettingsError(
+            f"There is no layer {name or 'chosen'}.", "Choose one that is open."
+        )
+    return layers[name]
+
+
+def _annotated(pair: PairChoice, choice: TrainChoice, layers: Any) -> AnnotatedImage:
+    """Read one pair of layers."""
+    _check_shapes(pair, layers)
+    image, labels = layers[pair.image], layers[pair.labels]
+    found = read_layer(image)
+    ids = as_label_ids(
+        labels.data, name=pair.labels, ignore_label=choice.ignore_label or None
+    )
+    if pair.annotated:
+        ids[~annotated_mask(_find(pair.annotated, layers), labels)] = -1
+    pixels = np.asarray(found.data)
+    return AnnotatedImage(pair.image, pixels, found.axes, ids, found.pixel_size)
+
+
+def annotated_mask(shapes: Shapes, layer: Labels | Image) -> npt.NDArray[np.bool_]:
+    """Return the pixels of a layer that lie inside any shape.
+
+    Parameters
+    ----------
+    shapes
+        Rectangles, ellipses and polygons; lines and paths enclose nothing. In a stack
+        or series a shape marks the plane that it was drawn in.
+    layer
+        Says where its pixels lie.
+    """
+    shape = tuple(layer.data.shape)
+    mask = np.zeros(shape, np.bool_)
+    for corners, kind in zip(shapes.data, shapes.shape_type, strict=True):
+        if kind in ("line", "path"):
+            continue
+        outline = _ellipse(corners) if kind == "ellipse" else np.asarray(corners)
+        world = np.asarray([shapes.data_to_world(point) for point in outline])
+        n = max(0, layer.ndim - world.shape[1])
+        padded = np.pad(world, ((0, 0), (n, 0)))[:, -layer.ndim :]
+        points = np.asarray([layer.world_to_data(point) for point in padded])
+        plane = tuple(np.rint(points[0, :-2]).astype(int))
+        if n or all(0 <= at < size for at, size in zip(plane, shape[:-2], strict=True)):
+            # Shapes of fewer axes mark all planes.
+            where = (..., slice(None), slice(None)) if n else plane
+            mask[where] |= polygon2mask(shape[-2:], points[:, -2:])  # type: ignore[no-untyped-call]
+    return mask
+
+
+def _ellipse(corners: Any) -> Any:
+    """Return points of the ellipse in a rectangle given by its four corners."""
+    corners = np.asarray(corners, float)
+    middle = corners.mean(axis=0)
+    one, other = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
+    angles = np.linspace(0, 2 * np.pi, N_CORNERS, endpoint=False)[:, None]
+    return middle + np.cos(angles) * one + np.sin(angles) * other

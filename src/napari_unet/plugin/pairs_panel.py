@@ -1,0 +1,194 @@
+"""Pairs panel: which open layers, or which folder, a training learns from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QPushButton,
+    QTabWidget,
+    QWidget,
+)
+
+from napari_unet.errors import UNetError
+from napari_unet.io.pairing import find_pairs
+from napari_unet.io.pairs import Pairing
+from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.labels_box import LabelsBox
+from napari_unet.plugin.layer_box import LayerBox
+from napari_unet.plugin.parts import titled
+from napari_unet.plugin.train_choice import PairChoice, TrainChoice
+
+SHOWN = 6
+RED, GREY = "#e05050", "#909499"
+
+
+class PairsPanel(QTabWidget):
+    """One tab for open layers, one for a folder.
+
+    The pair in the boxes counts; *Add* keeps it, so that another one can be chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        fields = PairChoice.model_fields
+        self.image = LayerBox(viewer)
+        self.image.setToolTip(fields["image"].description or "")
+        self.labels = LabelsBox(viewer, fields["labels"].description or "")
+        self.inside = QCheckBox("only inside")
+        self.shapes = LayerBox(viewer, "Shapes")
+        for widget in (self.inside, self.shapes):
+            widget.setToolTip(fields["annotated"].description or "")
+        self.add, self.drop = QPushButton("Add another pair"), QPushButton("Remove")
+        self.add.setToolTip("Keep this pair, and choose one more.")
+        self.drop.setToolTip("Leave out the selected pair.")
+        self.kept = QListWidget()
+        self.kept.setToolTip("Pairs that are learned from, beside the one above.")
+        self.kept.setMaximumHeight(70)
+        self.folder = QLineEdit()
+        self.folder.setPlaceholderText("none")
+        self.folder.setToolTip(TrainChoice.model_fields["folder"].description or "")
+        self.browse = QPushButton("Folder…")
+        self.browse.setToolTip("Choose the folder.")
+        self.found = QLabel()
+        self.found.setToolTip("Which image belongs to which labels, and why.")
+        self.found.setWordWrap(True)
+        self._pairs: list[PairChoice] = []
+        self._look = Job(self)
+        self._lay_out()
+        self._connect()
+        self._show_kept()
+
+    def attach(self) -> None:
+        """Follow the viewer's layers."""
+        for box in (self.image, self.labels, self.shapes):
+            box.attach()
+
+    def detach(self) -> None:
+        """Stop following."""
+        self._look.cancel()
+        for box in (self.image, self.labels, self.shapes):
+            box.detach()
+
+    def pairs(self) -> tuple[PairChoice, ...]:
+        """Return the pairs that were kept and the one in the boxes."""
+        current = self._current()
+        more = () if current is None or current in self._pairs else (current,)
+        return (*self._pairs, *more)
+
+    def folder_value(self) -> str:
+        """Return the folder; empty if layers are learned from."""
+        return self.folder.text().strip() if self.currentIndex() == 1 else ""
+
+    def set_value(self, pairs: tuple[PairChoice, ...], folder: str) -> None:
+        """Show other pairs, the last of them in the boxes, or a folder."""
+        self._pairs = list(pairs[:-1])
+        if pairs:
+            last = pairs[-1]
+            self.image.set_value(last.image)
+            self.labels.set_value(last.labels)
+            self.shapes.set_value(last.annotated)
+            self.inside.setChecked(bool(last.annotated))
+        self.folder.setText(folder)
+        self.setCurrentIndex(int(bool(folder)))
+        self._show_kept()
+        self._look_into_folder()
+
+    def _current(self) -> PairChoice | None:
+        if not self.image.value() or not self.labels.value():
+            return None
+        annotated = self.shapes.value() if self.inside.isChecked() else ""
+        values = {
+            "image": self.image.value(),
+            "labels": self.labels.value(),
+            "annotated": annotated,
+        }
+        return PairChoice.parse(values)
+
+    def _keep(self) -> None:
+        current = self._current()
+        if current is not None and current not in self._pairs:
+            self._pairs.append(current)
+            self._show_kept()
+
+    def _leave_out(self) -> None:
+        if self.kept.currentRow() >= 0:
+            del self._pairs[self.kept.currentRow()]
+            self._show_kept()
+
+    def _show_kept(self) -> None:
+        self.kept.clear()
+        for pair in self._pairs:
+            inside = f", inside {pair.annotated}" if pair.annotated else ""
+            self.kept.addItem(f"{pair.image} ← {pair.labels}{inside}")
+        for widget in (self.kept, self.drop):
+            widget.setVisible(bool(self._pairs))
+        self.changed.emit()
+
+    def _ask(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Images and labels")
+        if path:
+            self.folder.setText(path)
+            self._look_into_folder()
+
+    def _look_into_folder(self) -> None:
+        path = self.folder.text().strip()
+        self.found.clear()
+        if path:
+            self._look.start(once(lambda: find_pairs(path)))
+        self.changed.emit()
+
+    def _show_found(self, pairing: Pairing) -> None:
+        self.found.setStyleSheet(f"color: {GREY}")
+        self.found.setText(pairing.describe(most=SHOWN))
+
+    def _show_problem(self, error: UNetError) -> None:
+        self.found.setStyleSheet(f"color: {RED}")
+        self.found.setText(str(error))
+
+    def _lay_out(self) -> None:
+        layers, folder = QWidget(), QWidget()
+        rows = QFormLayout(layers)
+        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        rows.addRow(titled("Image", self.image), self.image)
+        rows.addRow(titled("Labels", self.labels), self.labels)
+        rows.addRow(self.inside, self.shapes)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.add, 1)
+        buttons.addWidget(self.drop)
+        rows.addRow(self.kept)
+        rows.addRow(buttons)
+        line = QHBoxLayout()
+        line.addWidget(self.folder, 1)
+        line.addWidget(self.browse)
+        below = QFormLayout(folder)
+        below.addRow(line)
+        below.addRow(self.found)
+        self.addTab(layers, "Open layers")
+        self.addTab(folder, "A folder")
+        self.setTabToolTip(0, "Learn from layers of this viewer.")
+        self.setTabToolTip(1, "Learn from pairs of files, in the field's conventions.")
+
+    def _connect(self) -> None:
+        for box in (self.image, self.labels, self.shapes):
+            box.changed.connect(self.changed)
+        self.inside.toggled.connect(lambda _: self.changed.emit())
+        self.inside.toggled.connect(self.shapes.setEnabled)
+        self.shapes.setEnabled(False)
+        self.currentChanged.connect(lambda _: self.changed.emit())
+        self.add.clicked.connect(self._keep)
+        self.drop.clicked.connect(self._leave_out)
+        self.browse.clicked.connect(self._ask)
+        self.folder.editingFinished.connect(self._look_into_folder)
+        self._look.done.connect(self._show_found)
+        self._look.failed.connect(self._show_problem)

@@ -1,0 +1,327 @@
+"""Train widget: a few painted cells in, a model for Segment out.
+
+The widget only connects: what is chosen is a `TrainChoice`, what is done is an order
+that a worker carries out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QPushButton
+
+from napari_unet.core.training_events import Planned, Report, StepDone, Validated
+from napari_unet.engine.training import check_data
+from napari_unet.errors import SettingsError, UNetError
+from napari_unet.plugin.annotate_next import AnnotateNext
+from napari_unet.plugin.annotated import (
+    check_choice,
+    check_free,
+    is_begun,
+    make_order,
+)
+from napari_unet.plugin.check_panel import CheckPanel
+from napari_unet.plugin.curves import Curves
+from napari_unet.plugin.docked import DockedWidget
+from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.layers import read_layer
+from napari_unet.plugin.parts import column
+from napari_unet.plugin.preferences import read_preferences, remember
+from napari_unet.plugin.shared_engine import borrow_engine
+from napari_unet.plugin.train_choice import TrainChoice
+from napari_unet.plugin.train_form import TrainForm, free_name
+from napari_unet.plugin.train_row import TrainRow
+from napari_unet.plugin.train_run import TrainPreview, TrainRun, visible_scene
+from napari_unet.plugin.view import current_position
+from napari_unet.plugin.weights_view import WeightsView
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_unet.core.uncertainty import Region
+    from napari_unet.engine.client import Engine
+
+
+class TrainWidget(DockedWidget):
+    """Train a U-Net on layers or files, watch it learn, and use it in Segment.
+
+    For scripts: `value`, `set_value`, `run`, `resume`, `stop`, `abort`, `check`,
+    `annotate_next`.
+
+    Parameters
+    ----------
+    viewer
+        napari's.
+    """
+
+    validated = Signal(object)  # a Validated
+    previewed = Signal(object)  # the labels layer of the preview
+    weighted = Signal(object)  # the image layer of the weights
+    checked = Signal(object)  # a Check
+    moved = Signal(object)  # a Region
+    finished = Signal(object)  # a Report
+    failed = Signal(object)  # a UNetError
+    stopped = Signal()  # comes last
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._stopping = False
+        self._score, self._out = "", ""
+        self.form = TrainForm(viewer)
+        self.check_panel, self.row, self.curves = CheckPanel(), TrainRow(), Curves()
+        self.next_button = QPushButton("Annotate next")
+        self.next_button.setToolTip(
+            "Go to the region that the network knows least about; it needs the "
+            "probabilities of a run of Segment."
+        )
+        self._run, self._preview = TrainRun(self), TrainPreview(viewer, self)
+        self._weights, self._next = (
+            WeightsView(viewer, self),
+            AnnotateNext(viewer, self),
+        )
+        self._check = Job(self)
+        self.curves.setVisible(False)
+        parts = (self.form, self.check_panel, self.row, self.curves, self.next_button)
+        column(self, parts)
+        self.setMinimumWidth(340)
+        self._connect()
+        self.attach()
+
+    def value(self) -> TrainChoice:
+        """Return all that is chosen."""
+        return self.form.value()
+
+    def set_value(self, choice: TrainChoice) -> None:
+        """Choose."""
+        self.form.set_value(choice)
+
+    def run(self) -> None:
+        """Train; `finished` or `failed` follows, then `stopped`."""
+        self._start(resume=False)
+
+    def resume(self) -> None:
+        """Go on with the training of the chosen file that was interrupted."""
+        self._start(resume=True)
+
+    def stop(self) -> None:
+        """End in order: a last validation, and tuned thresholds."""
+        if self._run.is_running:
+            self._stopping = True
+            self.row.show_stopping()
+            self._run.ask_stop()
+
+    def abort(self) -> None:
+        """End at once; the best model stays, and `resume` goes on."""
+        if self._run.is_running:
+            self.row.show_cancelling()
+            self._run.abort()
+
+    def check(self) -> None:
+        """Ask the training doctor; `checked` or `failed` follows."""
+        with self._told():
+            choice, layers = self.value(), self._viewer.layers
+            check_choice(choice, layers)
+            engine = self._engine()
+            self.row.say("Looking at the data…")
+            self._check.start(
+                once(lambda: check_data(engine, make_order(choice, layers)))
+            )
+
+    def annotate_next(self) -> None:
+        """Look at the most uncertain region; `moved` or `failed` follows."""
+        with self._told():
+            image, labels = self._pair()
+            pairs = self.form.pairs
+            shapes = pairs.shapes.layer() if pairs.inside.isChecked() else None
+            self._next.next(image, labels, shapes)
+
+    def _start(self, *, resume: bool) -> None:
+        with self._told():
+            choice, layers = self.value(), self._viewer.layers
+            check_choice(choice, layers)
+            device, self._out = read_preferences().device, choice.out
+            self._stopping, self._score = False, ""
+            self.curves.clear()
+            self.curves.setVisible(True)
+            self.check_panel.show_findings([])
+            self.row.show_running("Preparing the data…")
+
+            def make() -> Any:
+                return make_order(choice, layers, device=device, resume=resume)
+
+            self._run.start(self._engine(), make)
+
+    def _pair(self) -> tuple[Any, Any]:
+        """Return the layers in the boxes."""
+        pairs = self.form.pairs
+        image, labels = pairs.image.layer(), pairs.labels.layer()
+        if image is None or labels is None:
+            raise SettingsError(
+                "There is no image with labels.",
+                "Open an image, and add a Labels layer to paint in.",
+            )
+        return image, labels
+
+    def _validate(self) -> None:
+        """Mark what is wrong, and disable Train until it is right."""
+        if self._run.is_running:
+            return
+        problem: UNetError | None = None
+        out = self.form.out.text().strip()
+        self.row.again.setVisible(is_begun(out))
+        try:
+            check_choice(self.value(), self._viewer.layers)
+            check_free(out)
+        except UNetError as error:
+            problem = error
+        if problem is not None:
+            self.row.show_error(problem)
+        else:
+            self.row.say("")
+        self.row.set_enabled(problem is None)
+
+    def _show_weights(self) -> None:
+        if not self.form.show_weights.isChecked():
+            self._weights.hide()
+            return
+        with self._told():
+            image, _ = self._pair()
+            choice = self.value()
+            # The pair in the boxes is the last.
+            choice = choice.replace(pairs=choice.pairs[-1:], folder="")
+            order = make_order(choice, self._viewer.layers)
+            axes = read_layer(image).axes
+            at = current_position(self._viewer, image, axes).get("T")
+            frame = at if isinstance(at, int) else (0 if "T" in axes else None)
+            self._weights.show(self._engine(), order, image, frame)
+
+    def _on_planned(self, plan: Planned) -> None:
+        size = " x ".join(map(str, plan.patch))
+        self.row.say(
+            f"{plan.n_training} for training, {plan.n_validation} for validation · "
+            f"patches of {size} · {plan.n_parameters / 1e6:.1f} M weights · "
+            f"{plan.device}, {plan.precision}"
+        )
+
+    def _on_step(self, event: StepDone) -> None:
+        self.curves.add_step(event)
+        if not self._stopping:
+            self.row.show_step(event, self._score)
+
+    def _on_validated(self, event: Validated) -> None:
+        self.curves.add_validation(event)
+        name, value = next(iter(event.scores.items()), ("score", 0.0))
+        self._score = f" · {name} {value:.3f}"
+        if event.best:
+            self._show_preview()
+        self.validated.emit(event)
+
+    def _show_preview(self) -> None:
+        """Show what the best model so far makes of what is on screen."""
+        source = self.form.pairs.image.layer()
+        if source is None:
+            return
+        device = read_preferences().device
+        scene = visible_scene(self._viewer, source, self._out, device)
+        self._preview.show(self._engine(), scene)
+
+    def _on_finished(self, report: Report) -> None:
+        path = str(report.path)
+        remember(path)
+        self._use_in_segment(path)
+        # Training goes on from what was learned, to a file of its own.
+        self.form.choose_start(path)
+        self.form.out.setText(str(free_name(self.form.pairs.image.value())))
+        scores = self._score.removeprefix(" · ")
+        self.row.say(
+            f"{report.path.name} is the model in Segment now. {report.stopped} {scores}"
+        )
+        self.finished.emit(report)
+
+    def _use_in_segment(self, path: str) -> None:
+        """Choose the model in every Segment widget of this window."""
+        from napari_unet.plugin.segment_widget import SegmentWidget
+
+        for widget in self._viewer.window.dock_widgets.values():
+            if isinstance(widget, SegmentWidget):
+                widget.form.model.set_value(path)
+
+    def _on_checked(self, check: Any) -> None:
+        self.row.say("")
+        self.check_panel.show_check(check)
+        self.checked.emit(check)
+
+    def _on_moved(self, region: Region) -> None:
+        self.row.say(f"Uncertainty here: {region.uncertainty:.2f} of 1.")
+        self.moved.emit(region)
+
+    def _on_failed(self, error: UNetError) -> None:
+        self.row.show_error(error)
+        self.failed.emit(error)
+
+    def _on_stopped(self) -> None:
+        text, style = self.row.text.text(), self.row.text.styleSheet()
+        self.row.show_idle()
+        self.curves.draw()
+        self._validate()
+        # What has just happened is news; what the next training lacks can wait.
+        self.row.text.setText(text)
+        self.row.text.setStyleSheet(style)
+        self.stopped.emit()
+
+    def _cancel(self) -> None:
+        (self.abort if self._stopping else self.stop)()
+
+    def _engine(self) -> Engine:
+        return borrow_engine(self._user, read_preferences().compute)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Show an error where the user looks, instead of raising it."""
+        try:
+            yield
+        except UNetError as error:
+            self._on_failed(error)
+
+    def _connect(self) -> None:
+        self.form.changed.connect(self._validate)
+        self.form.weights_changed.connect(self._show_weights)
+        self.check_panel.button.clicked.connect(self.check)
+        self.next_button.clicked.connect(self.annotate_next)
+        self.row.run.connect(self.run)
+        self.row.cancel.connect(self._cancel)
+        self.row.resume.connect(self.resume)
+        run = self._run
+        run.planned.connect(self._on_planned)
+        run.stepped.connect(self._on_step)
+        run.validated.connect(self._on_validated)
+        run.found.connect(self.check_panel.add_finding)
+        run.finished.connect(self._on_finished)
+        run.failed.connect(self._on_failed)
+        run.stopped.connect(self._on_stopped)
+        self._preview.shown.connect(self.previewed)
+        self._preview.failed.connect(lambda error: self.row.say(str(error)))
+        self._weights.shown.connect(self.weighted)
+        self._weights.failed.connect(self._on_failed)
+        self._next.moved.connect(self._on_moved)
+        self._next.failed.connect(self._on_failed)
+        self._check.done.connect(self._on_checked)
+        self._check.failed.connect(self._on_failed)
+
+    def follow(self) -> None:
+        """Follow the viewer."""
+        self.form.attach()
+        self._validate()
+
+    def let_go(self) -> None:
+        """Stop following; a training ends at once, and can be resumed."""
+        self.check_panel.close_sheet()
+        self._run.abort()
+        for work in (self._preview, self._next, self._check):
+            work.cancel()
+        self._weights.hide()
+        self.form.detach()

@@ -1,0 +1,124 @@
+"""Weights view: how much each pixel counts in the loss, as a layer that follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.engine.training import weight_map
+from napari_unet.engine.training_order import TrainingOrder
+from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.layers import (
+    KEY,
+    find_output,
+    output_name,
+    placement,
+    put_layer,
+)
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_unet.engine.client import Engine
+
+WEIGHTS = "border weights"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Which layer the weights lie on, and in which frame."""
+
+    source: Any
+    axes: str
+    frame: int | None
+
+
+class WeightsView(QObject):
+    """Computes on the worker, the last settings first; shows an image layer.
+
+    `shown` carries the layer, `failed` why there is none.
+    """
+
+    shown = Signal(object)
+    failed = Signal(object)
+
+    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._place: _Place | None = None
+        self._job = Job(self)
+        self._job.done.connect(self._on_done)
+        self._job.failed.connect(self.failed)
+
+    def show(
+        self, engine: Engine, order: TrainingOrder, source: Image, frame: int | None
+    ) -> None:
+        """Show the weights of the first image of an order.
+
+        Parameters
+        ----------
+        engine
+            The way to the worker.
+        order
+            Its labels, loss and pixel size count.
+        source
+            Layer of that image.
+        frame
+            Which frame of a series; None: it is none.
+        """
+        given = order.layers[0]
+        axes = given.axes.replace("C", "")
+        labels = given.labels
+        if frame is not None:
+            labels = labels.take(frame, axes.index("T"))
+        plain = axes.replace("T", "") if frame is not None else axes
+        blank = np.zeros(labels.shape, np.uint8)  # intensities do not matter
+        one = replace(given, image=blank, axes=plain, labels=labels)
+        self._place = _Place(source, given.axes, frame)
+        asked = replace(order, layers=(one,), planes=False)
+        self._job.start(once(lambda: weight_map(engine, asked)))
+
+    def hide(self) -> None:
+        """Take the layer away."""
+        self._job.cancel()
+        if self._place is not None:
+            name = self._place.source.name
+            layer = find_output(self._viewer.layers, name, WEIGHTS)
+            if layer is not None:
+                self._viewer.layers.remove(layer)
+
+    def _on_done(self, weights: Any) -> None:
+        place = self._place
+        if place is None or place.source not in self._viewer.layers:
+            return
+        active = self._viewer.layers.selection.active
+        name = place.source.name
+        layer = put_layer(
+            self._viewer,
+            "image",
+            self._on_series(weights, place),
+            name=output_name(name, WEIGHTS),
+            colormap="inferno",
+            blending="additive",
+            opacity=0.8,
+            metadata={KEY: {"source": name, "output": WEIGHTS}},
+            **placement(place.source, place.axes),
+        )
+        layer.contrast_limits = (0.0, max(1.0, float(weights.max(initial=0))))
+        self._viewer.layers.selection.active = active
+        self.shown.emit(layer)
+
+    def _on_series(self, weights: Any, place: _Place) -> Any:
+        """Return the weights of a frame as part of the whole series."""
+        if place.frame is None:
+            return weights
+        axes = place.axes.replace("C", "")
+        at = axes.index("T")
+        data = place.source.data
+        sizes = dict(zip(place.axes, data.shape, strict=True))
+        whole = np.zeros([sizes[axis] for axis in axes], np.float32)
+        whole[(slice(None),) * at + (place.frame,)] = weights
+        return whole
