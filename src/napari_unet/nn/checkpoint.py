@@ -24,7 +24,12 @@ from napari_unet.nn.formats.promoted import promoted
 from napari_unet.nn.formats.reading import Reading, read_network
 from napari_unet.nn.model import Model as Model
 from napari_unet.nn.recipes import check_recipe, parse_recipe
-from napari_unet.nn.weight_files import METADATA_KEY, shortened
+from napari_unet.nn.weight_files import (
+    DAMAGED,
+    METADATA_KEY,
+    first_line,
+    shortened,
+)
 from napari_unet.settings import Recipe
 
 BUNDLED = Path(__file__).parents[1] / "models"
@@ -121,6 +126,12 @@ def _read(contents: Contents, choices: Mapping[str, str]) -> Reading:
             choices=choices,
             hints=promoted(contents.hints),
         )
+    except DAMAGED as error:  # the tensors may be anything
+        raise CheckpointError(
+            f"The tensors in {contents.path.name} are those of no network that can be "
+            f"rebuilt ({first_line(error)}).",
+            "Check that it is a U-Net; the file may be damaged.",
+        ) from error
     except CheckpointError as error:
         if not contents.needs_trust:
             raise

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from napari_unet.errors import CheckpointError
+from napari_unet.nn.checkpoint import load_model
 from napari_unet.nn.formats.containers import open_checkpoint
 from napari_unet.nn.unet import UNet
 from napari_unet.settings import Architecture
@@ -403,3 +404,18 @@ def test_checkpoints_of_others(name: str, shared: Path) -> None:
     path = shared / "checkpoints" / name
     found = torch.load(path, weights_only=True, map_location="cpu")
     assert_same(open_checkpoint(path).tensors, found.get("state_dict", found))
+
+
+def test_tensors_of_no_network_are_refused_in_one_line(tmp_path: Path) -> None:
+    state = {
+        "0.weight": torch.ones(1, 1, 3, 3),
+        "1.weight": torch.ones(1),
+        "1.bias": torch.ones(1),
+        "1.running_mean": torch.ones(1),
+        "1.running_var": torch.ones(()),
+        "2.weight": torch.ones(1, 1, 1, 1),
+    }
+    torch.save(state, path := tmp_path / "weights.pt")
+    with pytest.raises(CheckpointError) as raised:
+        load_model(path)
+    assert "\n" not in str(raised.value)
