@@ -126,6 +126,18 @@ def test_a_piece_beside_a_match_is_listed():
     ]
 
 
+def test_a_cell_run_into_a_matched_one_is_outlined():
+    from napari_unet.plugin.scoring import score
+
+    truth = np.where(np.arange(10) < 7, 1, 2)[None]
+    findings = score(np.full((1, 10), 5), truth, 0)
+    # Two lie mainly in it: it is matched to the larger, and the smaller is merged.
+    assert [(r.kind, r.side, r.id) for r in findings.errors()] == [
+        ("merged", "truth", 2)
+    ]
+    assert findings.outlined(()) == {2}
+
+
 def test_colours_tell_the_error_and_the_own_ones_come_back(scored, viewer):
     from vispy.color import Color
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from napari_unet.core.simulate_settings import Simulation
 pytestmark = pytest.mark.gui
 
 # Kernels are compiled when the worker first trains, on a machine that may be busy.
-PATIENCE = 600_000
+PATIENCE = 300_000
 TINY = {"depth": 2, "base_channels": 4, "batch": 2, "patch": 64}
 
 
@@ -141,7 +140,6 @@ def test_train_watch_and_use(opened, viewer, qtbot, tmp_path):
     preview = viewer.layers["image [training]"]
     source = viewer.layers["image"]
     np.testing.assert_allclose(preview.extent.world, source.extent.world)
-    assert "torch" not in sys.modules or os.environ.get("PYTEST_XDIST_WORKER")
 
 
 def test_stop_ends_in_order_and_abort_can_be_resumed(opened, qtbot, tmp_path):
@@ -153,10 +151,11 @@ def test_stop_ends_in_order_and_abort_can_be_resumed(opened, qtbot, tmp_path):
     assert (tmp_path / "mine.safetensors").is_file()
     assert not opened.row.button.isEnabled()
     assert opened.row.again.isVisibleTo(opened)
-    opened.row.again.click()
-    with qtbot.waitSignal(opened._run.stepped, timeout=PATIENCE) as said:
-        pass
-    assert said.args[0].step > 1
+    with qtbot.waitSignals(
+        [opened._run.stepped, opened._run.planned], timeout=PATIENCE
+    ):
+        opened.row.again.click()
+    assert opened.curves.losses[0][0] > 1
     with qtbot.waitSignal(opened.finished, timeout=PATIENCE) as said:
         opened.row.button.click()
     assert 1 < said.args[0].steps < 4000

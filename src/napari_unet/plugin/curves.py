@@ -111,6 +111,7 @@ def _style(plot: PlotItem, name: str) -> None:
         plot.getAxis(side).setTextPen(GREY)
         plot.getAxis(side).setPen(GREY)
     plot.getAxis("left").setWidth(52)
+    plot.getAxis("left").enableAutoSIPrefix(False)
 
 
 def _marked(plot: PlotItem, colour: str) -> Any:

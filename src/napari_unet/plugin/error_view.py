@@ -51,8 +51,10 @@ class ErrorView:
         for layer, side in self._sides():
             columns = findings.columns(position, side)
             write_features(layer, columns)
-            if coloured:
-                layer.colormap = _colormap(columns, side)
+            if coloured and side == "truth":
+                layer.colormap = _outlines(columns, findings.outlined(position))
+            elif coloured:
+                layer.colormap = _colormap(columns)
         if coloured:
             self.truth.visible, self.truth.contour = True, CONTOUR
             self.truth.opacity = 1.0
@@ -78,16 +80,24 @@ def _look(layer: Labels) -> dict[str, Any]:
     }
 
 
-def _colormap(columns: Table, side: Side) -> DirectLabelColormap:
-    """Return colours by kind of error; of the truth only what was missed shows."""
+def _colormap(columns: Table) -> DirectLabelColormap:
+    """Return the colours of labels by kind of error."""
     from napari.utils.colormaps import DirectLabelColormap
 
-    matched = CLEAR if side == "truth" else COLOURS["matched"]
-    colours: dict[int | None, Any] = {None: matched, 0: CLEAR, -1: CLEAR}
+    colours: dict[int | None, Any] = {None: COLOURS["matched"], 0: CLEAR}
     for label, kind in zip(columns["label"].tolist(), columns["error"], strict=True):
-        if side == "truth" and kind != "missed":
-            colours[label] = CLEAR
-        elif kind != "matched":
+        if kind != "matched":
+            colours[label] = COLOURS[kind]
+    return DirectLabelColormap(color_dict=colours)
+
+
+def _outlines(columns: Table, outlined: set[int]) -> DirectLabelColormap:
+    """Return the colours of the truth: only what the labels do not show."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colours: dict[int | None, Any] = {None: CLEAR, 0: CLEAR}
+    for label, kind in zip(columns["label"].tolist(), columns["error"], strict=True):
+        if label in outlined:
             colours[label] = COLOURS[kind]
     return DirectLabelColormap(color_dict=colours)
 

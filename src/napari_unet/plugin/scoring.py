@@ -59,12 +59,24 @@ class Findings:
         )
         return kinds
 
+    def outlined(self, position: Position) -> set[int]:
+        """Return ids of the truth that no object of the labels shows as wrong.
+
+        What was missed, and what was run into an object that matches another cell.
+        """
+        at = self._image(position)
+        return {
+            row.id
+            for row in self.errors()
+            if (row.image, row.side) == (at, "truth") and row.kind != "split"
+        }
+
     def columns(self, position: Position, side: Side) -> Table:
         """Return what is known of the objects of one sample, as columns.
 
         ``label``, ``error`` (its kind), ``partners`` (ids of the other side), ``iou``.
         """
-        at = self.positions.index(position) if position in self.positions else -1
+        at = self._image(position)
         rows = [r for r in self.scores.objects if (r.image, r.side) == (at, side)]
         return {
             "label": np.array([row.id for row in rows], np.int64),
@@ -74,6 +86,10 @@ class Findings:
             ),
             "iou": np.array([row.iou for row in rows], np.float64),
         }
+
+    def _image(self, position: Position) -> int:
+        """Return the number of a sample; -1 if it is none."""
+        return self.positions.index(position) if position in self.positions else -1
 
 
 def _is_listed(row: ObjectRow, kinds: Mapping[tuple[int, Side, int], str]) -> bool:
