@@ -1,10 +1,12 @@
-"""Tiled prediction against the network on the whole image, and against MONAI.
+"""Tiled prediction against the whole image, MONAI and bioimageio.core.
 
 One image, one network (padded, depth 4, base 16, random weights and statistics), float32.
 Everything is given the same prepared network (batch norm folded, channels last), so that
 the figures show the cost of tiling alone; the plain network is timed as well. Runs of all
 candidates alternate; medians are compared. Errors are of softmax probabilities against
 the whole image, everywhere and at least one receptive field inside the border.
+bioimageio.core runs the plain network of our exported package (it loads no other), block
+by block with the halo that the package declares, without pre-processing.
 
     python benchmarks/bench_tiling.py [--side 2048] [--repeats 5]
 """
@@ -13,14 +15,17 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from napari_unet.core.tiling import make_grid
+from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.predict import Predictor, iter_predict, make_predictor
 from napari_unet.nn.receptive_field import network_geometry
 from napari_unet.nn.unet import UNet
@@ -79,6 +84,39 @@ def monai(
         )[0].numpy()
 
 
+def bioimageio_core(model: Model, roi: int) -> Callable[[np.ndarray], np.ndarray]:
+    """bioimageio.core's blockwise prediction of our package, blocks of `roi`."""
+    from bioimageio.core import create_prediction_pipeline, load_model_description
+    from bioimageio.core import predict as core_predict
+
+    from napari_unet.nn.formats.bioimageio_export import write_zip
+    from napari_unet.nn.formats.bioimageio_package import write_package
+
+    with tempfile.TemporaryDirectory() as name:
+        content, package = Path(name, "content"), Path(name, "package.zip")
+        content.mkdir()
+        write_zip(write_package(model, content), content, package)
+        described = load_model_description(package)
+        pipeline = create_prediction_pipeline(
+            described, weight_format="pytorch_state_dict"
+        )
+        pipeline.load()
+    tensor = described.inputs[0].id
+    blocks = {tensor: {"batch": 1, "channel": 1, "y": roi, "x": roi}}
+
+    def run(image: np.ndarray) -> np.ndarray:
+        found = core_predict(
+            model=pipeline,
+            inputs={tensor: image[None]},
+            input_block_shape=blocks,
+            skip_preprocessing=True,
+        )
+        (output,) = found.members.values()
+        return np.asarray(output.data)[0]
+
+    return run
+
+
 def candidates(
     side: int,
 ) -> tuple[dict[str, Callable[[], np.ndarray]], np.ndarray, int]:
@@ -103,6 +141,12 @@ def candidates(
                     predict, image, t, workers=w, geometry=geometry
                 )
             )
+    half = make_predictor(
+        network, recipe, Prediction(precision="bfloat16"), torch.device("cpu")
+    )
+    jobs[f"ours, {TILES[0]} px tiles, bfloat16"] = lambda: tiled(
+        half, image, TILES[0], workers=1, geometry=geometry
+    )
     roi = TILES[0] + 2 * halo
     for overlap, mode in ((0.25, "constant"), (0.5, "gaussian")):
         jobs[f"MONAI, roi {roi}, overlap {overlap}, {mode}"] = (
@@ -110,6 +154,8 @@ def candidates(
                 predict.network, image, roi, overlap=o, mode=m
             )
         )
+    core = bioimageio_core(Model(network, recipe), roi)
+    jobs[f"bioimageio.core, blocks of {roi}, plain"] = lambda: core(image)
     return jobs, whole(network, image), halo
 
 

@@ -71,7 +71,6 @@ def main() -> None:
             min_seed_size=12,
             mask_threshold=0.5,
             min_size=15,
-            fill_holes=False,
         ),
         training={
             "data": "DSB2018 (BBBC038) fluorescence images, 487 of stage1_train, with "
