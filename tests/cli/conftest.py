@@ -41,7 +41,7 @@ class Said:
         return self.err.removeprefix("napari-unet: ").strip()
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)

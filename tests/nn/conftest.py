@@ -27,7 +27,7 @@ Tiled = Callable[[Predictor, Pixels, Grid], Pixels]
 Run = Callable[..., npt.NDArray[Any]]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """Tiny networks lose more than they gain by sharing the cores."""
     before = torch.get_num_threads()

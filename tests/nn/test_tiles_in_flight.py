@@ -62,10 +62,10 @@ def test_neither_order_nor_grouping_nor_workers_matter(
 
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_threads_shared_otherwise_change_nothing(
+def test_tiles_at_once_change_nothing(
     run: Run, random_image: MakeImage, make_model: MakeModel, workers: int
 ) -> None:
-    """Two workers of one thread give what one of two threads does."""
+    """Two tiles at once, of two threads each, give what one at a time does."""
     model = make_model(base_channels=8, depth=3)
     image = random_image((130, 150))
     grid = make_grid((130, 150), (64, 64), model.geometry)

@@ -21,7 +21,7 @@ MakeModel = Callable[..., Model]
 Scene = Callable[..., npt.NDArray[Any]]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -19,7 +19,7 @@ from napari_unet.settings import Architecture, Recipe, Separation
 MakeModel = Callable[..., Model]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dask_jobqueue.local import LocalCluster as JobCluster
 from distributed import Client
 
 import napari_unet as nu
@@ -20,6 +19,12 @@ from napari_unet.engine.cluster import Cluster, connect
 from napari_unet.engine.local_workers import local_workers
 from napari_unet.engine.segment_to import iter_segment_to
 from napari_unet.errors import ImageFileError, WorkerError
+
+# dask-jobqueue takes Ctrl-C for itself when it is imported.
+_CTRL_C = signal.getsignal(signal.SIGINT)
+from dask_jobqueue.local import LocalCluster as JobCluster  # noqa: E402
+
+signal.signal(signal.SIGINT, _CTRL_C)
 
 MakeModel = Callable[..., nu.Model]
 Thresholds = Callable[..., nu.Separation]
@@ -90,32 +95,38 @@ def test_batch_jobs_of_a_local_stand_in(
     image, model = noise((100, 80)), make_model()
     tiling = nu.Tiling(tile=32)
     expected = nu.segment(image, model, tiling=tiling)
+    with warnings.catch_warnings(action="ignore"):  # it leaves files open
+        found = _by_batch_job(image, model, tiling, tmp_path)
+        gc.collect()
+    np.testing.assert_array_equal(found, expected.labels)
+
+
+def _by_batch_job(
+    image: np.ndarray, model: nu.Model, tiling: nu.Tiling, folder: Path
+) -> np.ndarray:
     with (
-        warnings.catch_warnings(),
         JobCluster(
             cores=1,
             processes=1,
             memory="4GB",
             security=True,
-            shared_temp_directory=str(tmp_path),
-            scheduler_options={"dashboard": False},
+            shared_temp_directory=str(folder),
+            scheduler_options={"dashboard": False, "dashboard_address": ":0"},
             python=sys.executable,
         ) as jobs,
+        Client(jobs, set_as_default=False) as client,
     ):
-        warnings.simplefilter("ignore")
         jobs.scale(1)
-        with Client(jobs, set_as_default=False) as client:
-            assert client.scheduler_info()["address"].startswith("tls://")
-            found = nu.segment_to(
-                image,
-                tmp_path / "o.zarr",
-                model,
-                executor=Cluster(client),
-                block=32,
-                tiling=tiling,
-            )
-    np.testing.assert_array_equal(found.labels[...], expected.labels)
-    gc.collect()
+        assert client.scheduler_info()["address"].startswith("tls://")
+        found = nu.segment_to(
+            image,
+            folder / "o.zarr",
+            model,
+            executor=Cluster(client),
+            block=32,
+            tiling=tiling,
+        )
+        return np.asarray(found.labels[...])
 
 
 def test_unencrypted_address_is_refused() -> None:

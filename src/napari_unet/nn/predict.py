@@ -188,7 +188,7 @@ def iter_predict(
     out
         (C, ...) of the stored type, over the image's pixels.
     workers
-        Tiles computed at once; on the CPU each by one share of the threads.
+        Tiles computed at once; on the CPU each with all of torch's threads.
     blend
         The network's geometry, if tiles must be blended because its layers depend on
         the tile; None: exact tiles, each pixel written once.
@@ -270,9 +270,13 @@ def _in_order(
 
 @contextlib.contextmanager
 def _thread_pool(workers: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
-    """A pool whose threads share torch's CPU threads, which are restored at the end."""
+    """A pool whose threads compute with as many of torch's threads as the caller.
+
+    Fewer for each would change the last bits on some processors: the labels would
+    depend on `workers`.
+    """
     n_threads = torch.get_num_threads()
-    share = max(1, n_threads // workers) if device.type == "cpu" else 1
+    share = n_threads if device.type == "cpu" else 1
     pool = ThreadPoolExecutor(workers, "tile", lambda: torch.set_num_threads(share))
     try:
         yield pool
