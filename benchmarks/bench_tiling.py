@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from napari_unet.core.tiling import make_grid
 from napari_unet.nn.checkpoint import Model
+from napari_unet.nn.optimisation import choose_precision
 from napari_unet.nn.predict import Predictor, iter_predict, make_predictor
 from napari_unet.nn.receptive_field import network_geometry
 from napari_unet.nn.unet import UNet
@@ -141,12 +142,14 @@ def candidates(
                     predict, image, t, workers=w, geometry=geometry
                 )
             )
-    half = make_predictor(
-        network, recipe, Prediction(precision="bfloat16"), torch.device("cpu")
-    )
-    jobs[f"ours, {TILES[0]} px tiles, bfloat16"] = lambda: tiled(
-        half, image, TILES[0], workers=1, geometry=geometry
-    )
+    # Elsewhere bfloat16 is emulated, and would take minutes.
+    if choose_precision("auto", torch.device("cpu")) == "bfloat16":
+        half = make_predictor(
+            network, recipe, Prediction(precision="bfloat16"), torch.device("cpu")
+        )
+        jobs[f"ours, {TILES[0]} px tiles, bfloat16"] = lambda: tiled(
+            half, image, TILES[0], workers=1, geometry=geometry
+        )
     roi = TILES[0] + 2 * halo
     for overlap, mode in ((0.25, "constant"), (0.5, "gaussian")):
         jobs[f"MONAI, roi {roi}, overlap {overlap}, {mode}"] = (

@@ -1,10 +1,11 @@
 """Run every benchmark and write docs/benchmarks.md; run it on idle cores.
 
-python benchmarks/write_docs.py
+python benchmarks/write_docs.py [--repeats 5] [--sides 1024,2048,4096,8192]
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import platform
@@ -43,13 +44,13 @@ def has_bfloat16() -> bool:
     return path.exists() and "avx512_bf16" in path.read_text()
 
 
-def tiling() -> list[str]:
+def tiling(repeats: int) -> list[str]:
     """Tiled prediction."""
     lines = [
         "## Tiled prediction",
         "",
         "2048 x 2048 px, padded U-Net of depth 4 and base 16, random weights, float32,",
-        "median of alternating runs. All but the rows called plain use the same prepared",
+        f"median of {repeats} alternating runs. All but the rows called plain use the same prepared",
         "network (batch norm folded, channels last). The error is the largest difference of",
         "a softmax probability from the plain network on the whole image. To reach: below",
         "1.0x the whole image; faster than MONAI and bioimageio.core at a smaller error;",
@@ -59,7 +60,7 @@ def tiling() -> list[str]:
         "| what | time | relative | error | error inside the border |",
         "|---|---|---|---|---|",
     ]
-    for row in load("bench_tiling").measure():
+    for row in load("bench_tiling").measure(repeats=repeats):
         lines.append(
             "| {name} | {seconds:.2f} s | {ratio:.2f}x | {error:.1e} | "
             "{error_inside:.1e} |".format(**row)
@@ -106,7 +107,7 @@ def border_weights() -> list[str]:
     ]
 
 
-def memory() -> list[str]:
+def memory(sides: tuple[int, ...]) -> list[str]:
     """Peak memory."""
     lines = [
         "## Memory of `nu.segment`",
@@ -118,7 +119,7 @@ def memory() -> list[str]:
         "| side | pixels | time | peak | result | tile | objects |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in load("bench_memory").measure():
+    for row in load("bench_memory").measure(sides):
         lines.append(
             f"| {row['side']} | {row['side'] ** 2 / 2**20:.0f} Mi "
             f"| {row['seconds']:.1f} s | {row['peak_mib']:.0f} MiB "
@@ -150,6 +151,10 @@ def training() -> list[str]:
 
 def main() -> None:
     """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--sides", default="1024,2048,4096,8192")
+    arguments = parser.parse_args()
     lines = [
         "# Benchmarks",
         "",
@@ -158,11 +163,11 @@ def main() -> None:
         f"{numpy.__version__},",
         f"scikit-image {skimage.__version__}.",
         "",
-        *tiling(),
+        *tiling(arguments.repeats),
         *watershed(),
         *border_weights(),
         *training(),
-        *memory(),
+        *memory(tuple(map(int, arguments.sides.split(",")))),
     ]
     TARGET.write_text("\n".join(lines).rstrip() + "\n")
     print(f"{TARGET} is written")
