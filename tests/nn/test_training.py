@@ -218,6 +218,19 @@ def test_a_stop_ends_in_order(pairs: Pairs, tmp_path: Path) -> None:
     assert not state_path(out).exists()
 
 
+def test_a_stop_before_the_first_step_ends_in_order(
+    pairs: Pairs, tmp_path: Path
+) -> None:
+    out = tmp_path / "m.safetensors"
+    job = nu.iter_train(pairs, out, training=TINY)
+    assert not isinstance(next(job), StepDone)
+    job.send("stop")
+    _, report = events_of(job)
+    assert (report.steps, report.stopped) == (0, "It was stopped on request.")
+    assert nu.load_model(out).recipe.scores
+    assert not state_path(out).exists()
+
+
 def test_who_resumes_after_a_stop_goes_on(pairs: Pairs, tmp_path: Path) -> None:
     """A stop is asked for, and then the process dies before it is carried out."""
     out = tmp_path / "m.safetensors"

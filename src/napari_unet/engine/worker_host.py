@@ -37,7 +37,7 @@ CONFIG: dict[str, Any] = {
 
 
 async def serve(credentials: dict[str, str], folder: str) -> None:
-    """Run a scheduler and its worker until the scheduler is closed."""
+    """Run a scheduler and its worker until one of them is closed."""
     import dask
     from distributed import Scheduler, Worker
     from distributed.security import Security
@@ -58,11 +58,13 @@ async def serve(credentials: dict[str, str], folder: str) -> None:
             memory_limit=0,
             local_directory=folder,
             **here,
-        ),
+        ) as worker,
     ):
         sys.stdout.write(json.dumps({"address": scheduler.address}) + "\n")
         sys.stdout.flush()
-        await scheduler.finished()
+        # A scheduler without its worker would let everybody wait for ever.
+        ends = [asyncio.ensure_future(part.finished()) for part in (scheduler, worker)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _leave_with_parent(folder: str) -> None:

@@ -191,11 +191,15 @@ class _Job:
 
     def run(self, images: Sequence[TrainingImage]) -> Job:
         prepared = prepare(images, self.training, self._model(), name=self.out.stem)
-        yield from map(Note, prepared.notes)
-        yield from prepared.findings
+        asked = False
+        known: list[TrainingEvent] = [*map(Note, prepared.notes), *prepared.findings]
+        for event in known:
+            asked = (yield event) == "stop" or asked
         self._refuse_errors(prepared.findings)
         loop = self._loop(prepared)
-        yield self._planned(loop)
+        asked = (yield self._planned(loop)) == "stop" or asked
+        if asked:
+            loop.ask_stop()
         try:
             yield from loop.run()
         except GeneratorExit:

@@ -130,10 +130,13 @@ class Loop:
             batches.close()
 
     def _tell(self, event: TrainingEvent) -> Events:
-        asked = (yield event) == "stop"
-        if asked and not self.progress.stopped:
-            self.progress.stopped = ASKED
+        if (yield event) == "stop" and not self.progress.stopped:
+            self.ask_stop()
             self.save_state()  # who cannot wait for the end loses nothing
+
+    def ask_stop(self) -> None:
+        """End in order before the next step."""
+        self.progress.stopped = ASKED
 
     # -- one step -----------------------------------------------------------------
 
