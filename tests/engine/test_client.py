@@ -95,20 +95,46 @@ def test_an_error_of_the_worker_is_its_own_sentence(engine, card, nuclei):
         engine.iter_segment(nuclei, card, axes="YX", region={"Q": 1})
 
 
-def test_a_box_is_separated_as_the_whole_is(engine, card, nuclei):
+def test_what_is_looked_at_is_separated_as_the_whole_is(engine, card, nuclei):
+    from napari_unet.core.object_colours import next_colours
+    from napari_unet.engine.kept_pixels import KeptPixels
+    from napari_unet.engine.worker_tasks import Looked, Sight
+
     _, found = finish(engine.iter_segment(nuclei, card, axes="YX"))
-    kept = engine.send(found.probabilities)
+    kept = KeptPixels(engine)
+    pixels = kept.put(found.probabilities)
+    assert kept.put(found.probabilities) is pixels, "sent once"
     box = (slice(0, 288), slice(0, 320))
-    again = engine.call(
-        worker_tasks.separate_box, kept, box, found.channels, found.separation
-    )
-    np.testing.assert_array_equal(again, found.labels)
+    sight = Sight(box, found.channels, found.separation)
+    first = engine.ask(worker_tasks.look, pixels, None, sight)
+    looked = engine.result(first)
+    assert isinstance(looked, Looked)
+    assert looked.labels.decode().dtype == np.int32
+    np.testing.assert_array_equal(looked.labels.decode(), found.labels)
+    colours = next_colours(found.labels, None, n_colours=12)
+    np.testing.assert_array_equal(looked.colours, colours)
     looser = Separation(mask_threshold=0.2).over(found.separation)
-    grown = engine.call(
-        worker_tasks.separate, found.probabilities, found.channels, looser
-    )
+    grown = kept.separate(found.probabilities, found.channels, looser, semantic=False)
     np.testing.assert_array_equal(grown, found.separate(looser))
     assert (grown > 0).sum() > (found.labels > 0).sum()
+    again = engine.call(
+        worker_tasks.look, pixels, first, Sight(box, found.channels, looser)
+    )
+    old = found.labels > 0
+    same = again.colours[grown][old] == looked.colours[found.labels][old]
+    assert same.mean() > 0.95
+
+
+def test_what_a_worker_holds_is_bounded_and_forgotten(engine):
+    from napari_unet.engine.kept_pixels import KeptPixels
+
+    kept = KeptPixels(engine, limit=3000)
+    arrays = [np.full((1000,), n, np.uint8) for n in range(4)]
+    futures = [kept.put(array) for array in arrays]
+    assert kept.put(arrays[3]) is futures[3]
+    assert kept.put(arrays[0]) is not futures[0], "the oldest went first"
+    kept.forget()
+    assert kept.put(arrays[3]) is not futures[3]
 
 
 def test_a_killed_worker_is_an_error_and_the_next_call_starts_another(tmp_path):
@@ -175,6 +201,60 @@ def test_a_script_without_a_guard_works_and_a_killed_one_leaves_no_worker(tmp_pa
     except psutil.NoSuchProcess:
         return
     assert not psutil.pid_exists(int(pid)) or _is_zombie(int(pid))
+
+
+# A notebook's cells: no file, no __main__ guard, and a loop of the kernel's own.
+KERNEL = """
+from jupyter_client.manager import start_new_kernel
+
+CELL = '''
+import numpy as np
+from napari_unet.engine.client import Engine
+
+engine = Engine()
+card = engine.card("nuclei")
+job = engine.iter_segment(np.zeros((64, 64), np.uint8), card, axes="YX")
+print([type(event).__name__ for event in job][-1])
+engine.close()
+'''
+manager, client = start_new_kernel(kernel_name="python3")
+try:
+    client.execute_interactive(CELL, timeout=300)
+finally:
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+"""
+
+
+def test_a_notebook_segments_on_a_worker():
+    pytest.importorskip("ipykernel")
+    found = subprocess.run(
+        [sys.executable, "-c", KERNEL], capture_output=True, text=True, timeout=500
+    )
+    assert found.stdout.split() == ["SampleDone"], found.stdout + found.stderr
+
+
+LOOP = """
+import asyncio
+import numpy as np
+from napari_unet.engine.client import Engine
+
+async def cell():
+    with_loop = Engine()
+    card = with_loop.card("nuclei")
+    job = with_loop.iter_segment(np.zeros((64, 64), np.uint8), card, axes="YX")
+    print([type(event).__name__ for event in job][-1])
+    with_loop.close()
+
+asyncio.run(cell())
+"""
+
+
+def test_a_running_event_loop_is_left_alone():
+    found = subprocess.run(
+        [sys.executable, "-c", LOOP], capture_output=True, text=True, timeout=500
+    )
+    assert found.stdout.split() == ["SampleDone"], found.stderr
 
 
 def _is_zombie(pid: int) -> bool:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import Field
 
 from napari_unet.errors import SettingsError, UNetError
 from napari_unet.settings import Prediction, Separation
+from napari_unet.settings_base import Settings
 
 pytestmark = pytest.mark.gui
 
@@ -108,6 +110,24 @@ def test_of_several_starts_the_last_one_counts(job, qtbot):
     assert said == [("done", 3), ("stopped",)]
 
 
+def test_jobs_that_wait_keep_no_other_from_starting(qtbot):
+    from qtpy.QtCore import QThreadPool
+
+    from napari_unet.plugin.job import Job, once
+
+    pool, go_on = QThreadPool.globalInstance(), threading.Event()
+    n_threads = pool.maxThreadCount()
+    waiting = [Job() for _ in range(n_threads + 2)]
+    for job in waiting:
+        job.start(once(lambda: go_on.wait(60)))
+    last = Job()
+    with qtbot.waitSignal(last.done):
+        last.start(once(lambda: "done"))
+    go_on.set()
+    qtbot.waitUntil(lambda: not any(job.is_running for job in waiting))
+    assert pool.maxThreadCount() == n_threads
+
+
 def iter_return(value):
     yield from ()
     return value
@@ -135,42 +155,68 @@ def test_a_form_gives_back_what_it_was_given(qtbot, value):
         assert form.field(name).toolTip() == kind.model_fields[name].description
 
 
-def discs(*places: tuple[int, int], radius: int = 6) -> np.ndarray:
-    y, x = np.mgrid[:64, :64]
-    labels = np.zeros((64, 64), np.int32)
-    for number, (cy, cx) in enumerate(places, start=1):
-        labels[(y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = number
-    return labels
+class Bounded(Settings):
+    share: float = Field(0.5, gt=0, lt=1, description="A part.")
+    number: int = Field(3, gt=1, le=9, description="A count.")
 
 
-def test_colours_follow_the_object_and_not_its_number():
-    from napari_unet.plugin.colours import next_colours, paint
+def test_every_place_of_a_slider_is_a_valid_value(qtbot):
+    from napari_unet.plugin.settings_form import SettingsForm
 
-    before = discs((10, 10), (10, 40), (40, 20))
-    colours = next_colours(before, None)
-    after = discs((40, 21), (10, 41), (55, 55), radius=7)
-    found = next_colours(after, paint(colours, before))
-    assert found[1] == colours[3]
-    assert found[2] == colours[2]
-    assert found[3] > 0
-    assert found[0] == 0
+    form = SettingsForm(Bounded, {"share": "Share", "number": "Number"})
+    qtbot.addWidget(form)
+    share, number = form.field("share"), form.field("number")
+    for field, low, high in ((share, 0.01, 0.99), (number, 2, 9)):
+        assert (field.minimum(), field.maximum()) == pytest.approx((low, high))
+        for value in (low, high):
+            field.setValue(value)
+            form.value()
 
 
-def test_neighbours_have_different_colours_also_after_a_split():
-    from napari_unet.plugin.colours import next_colours, paint
+def test_numbers_of_a_preview_meet_their_colours():
+    from napari_unet.plugin.colours import LARGEST, N_COLOURS, PALETTE, table_of
 
     rng = np.random.default_rng(0)
-    labels = np.kron(rng.permutation(64).reshape(8, 8) + 1, np.ones((8, 8), int))
-    labels = labels.astype(np.int32)
-    colours = next_colours(labels, None)
-    painted = paint(colours, labels).astype(int)
-    assert (np.diff(painted[:, 7:9], axis=1) != 0).all()
-    split = labels.copy()
-    split[:4, :8] = 65
-    again = next_colours(split, paint(colours, labels))
-    assert again[65] != again[labels[7, 0]]
-    unchanged = [n for n in range(1, 65) if n != labels[0, 0]]
-    np.testing.assert_array_equal(again[unchanged], colours[unchanged])
+    for n_cells in (0, 3, 300, 70_000):
+        own = rng.integers(1, N_COLOURS + 1, n_cells + 1).astype(np.uint8)
+        table = table_of(own)
+        assert 255 < table.n <= LARGEST
+        wanted = rng.integers(1, N_COLOURS + 1, 500).astype(np.uint8)
+        wanted[0] = 0
+        first, second = table.numbers(wanted), table.numbers(wanted, taken=500)
+        assert first[0] == second[0] == 0
+        assert len(set(first[1:]) | set(second[1:])) == 998
+        assert min(first[1:]) > min(n_cells, table.n)
+        drawn = table.colormap().map(first)
+        np.testing.assert_allclose(drawn, PALETTE[wanted])
+        np.testing.assert_array_equal(table.paint(first), wanted)
+        kept = min(n_cells, LARGEST - N_COLOURS) + 1
+        painted = table.paint(np.arange(kept, dtype=np.int32))
+        np.testing.assert_array_equal(painted[1:], own[1:kept])
+
+
+def test_numbers_of_many_previews_stay_in_32_bits():
+    from napari_unet.plugin.colours import table_of
+
+    table = table_of(np.ones(60_000, np.uint8))
+    wanted = np.full(10_000, 7, np.uint8)
+    for taken in (0, 30_000, 10**9):
+        assert (table.numbers(wanted, taken)[1:] > 60_000).all()
+
+
+def test_boxes():
+    from napari_unet.plugin import boxes
+
+    one, other = np.s_[10:40, 5:20], np.s_[30:60, 0:10]
+    assert boxes.common(one, other) == np.s_[30:40, 5:10]
+    assert boxes.around(one, other) == np.s_[10:60, 0:20]
+    assert boxes.grown(one, 8) == np.s_[2:48, 0:28]
+    assert boxes.within(np.s_[30:40, 5:10], one) == np.s_[20:30, 0:5]
+    assert boxes.n_pixels(one) == 450
+    large = boxes.box_in_view({"Y": (0, 9000)}, "YX", (9000, 300))
+    assert boxes.n_pixels(large) <= boxes.LARGEST_PREVIEW
+    assert large[0].start + large[0].stop == pytest.approx(9000, abs=2)
+    assert boxes.box_in_view({"Z": 3}, "ZYX", (5, 8, 9)) == np.s_[0:5, 0:8, 0:9]
 
 
 def test_outputs_leave_out_the_channel_axis(make_napari_viewer):

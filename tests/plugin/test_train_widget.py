@@ -113,6 +113,15 @@ def test_every_control_has_a_tooltip(opened):
     assert [type(b).__name__ for b in named if b.isVisibleTo(opened)] == []
 
 
+def test_new_labels_lie_on_the_image_with_the_brush_in_hand(opened, viewer):
+    opened.form.pairs.paint.click()
+    layer, image = viewer.layers["image [painted]"], viewer.layers["image"]
+    assert (layer.mode, layer.data.dtype) == ("paint", np.int32)
+    assert viewer.layers.selection.active is layer
+    np.testing.assert_allclose(layer.extent.world, image.extent.world)
+    assert opened.value().pairs[-1].labels == layer.name
+
+
 def test_train_watch_and_use(opened, viewer, qtbot, tmp_path):
     from napari_unet.plugin.segment_widget import SegmentWidget
 

@@ -11,11 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import (
-    connected_components,
-    min_weight_full_bipartite_matching,
-)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,6 +60,10 @@ def _groups(rows: NDArray[np.intp], cols: NDArray[np.intp]) -> list[NDArray[np.i
     """Split candidates into groups that share no row and no column."""
     if len(rows) == 0:
         return []
+    # Here, because it takes a quarter of a second that opening a window need not pay.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     first, second = _ranks(rows), _ranks(cols)
     n_rows = int(first.max()) + 1
     size = n_rows + int(second.max()) + 1
@@ -84,6 +83,9 @@ def _assign_group(
     most_pairs: bool,
 ) -> NDArray[np.intp]:
     """Solve one group of rivals."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
     first, second = _ranks(rows), _ranks(cols)
     n_rows, n_cols = int(first.max()) + 1, int(second.max()) + 1
     value = weights + _preference(first, second, n_rows, n_cols)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, softmax
 
 from napari_unet.core.normalize import FARTHEST, Reader, Region
 from napari_unet.core.processing_measures import (
@@ -220,11 +219,15 @@ def _(step: EnsureDtype, numbers: Numbers, x: Pixels) -> Pixels:
 
 @_apply.register
 def _(step: Sigmoid, numbers: Numbers, x: Pixels) -> Pixels:
+    from scipy.special import expit  # slow to load, and seldom needed
+
     return np.asarray(expit(_real(x)))
 
 
 @_apply.register
 def _(step: Softmax, numbers: Numbers, x: Pixels) -> Pixels:
+    from scipy.special import softmax
+
     return np.asarray(softmax(_real(x), axis=0))
 
 

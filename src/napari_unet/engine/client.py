@@ -138,10 +138,12 @@ class Engine:
         UNetError
             Whatever the task raises.
         """
-        result: Result = self.result(
-            self.submit(task, *args, priority=URGENT, **kwargs)
-        )
+        result: Result = self.result(self.ask(task, *args, **kwargs))
         return result
+
+    def ask(self, task: Callable[..., Any], *args: Any, **kwargs: Any) -> Future:
+        """Send a task that goes ahead of tiles, and return its future."""
+        return self.submit(task, *args, priority=URGENT, **kwargs)
 
     def start(self, task: Callable[..., Any], *args: Any) -> None:
         """Send a task whose result nobody waits for."""
@@ -174,6 +176,9 @@ class Engine:
                 wait([future], timeout=PULSE)
             if future.client is self._client:
                 self._check_alive()
+            elif not future.done():
+                # Closed by another thread: it may never be told of an end.
+                self._lost(future.client)
         if future.status == "error":
             return future.result()  # what the task raised
         with self._connection(future.client):

@@ -75,7 +75,8 @@ class WorkerBackend:
     ) -> npt.NDArray[np.int32]:
         """Return the labels of one sample's probabilities (C, [Z,] Y, X)."""
         task, pixels = worker_tasks.separate, np.ascontiguousarray(stored)
-        return self.engine.call(task, pixels, channels, separation, semantic=semantic)
+        packed = self.engine.call(task, pixels, channels, separation, semantic=semantic)
+        return packed.decode()
 
     def facts(self) -> dict[str, Any]:
         """Return device, threads and versions, for the provenance."""

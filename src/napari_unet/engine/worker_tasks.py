@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.core.run_lengths import RunLengths, encode
 from napari_unet.pipeline.model_card import ModelCard, card_of
 from napari_unet.settings import Prediction, Separation
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from napari_unet.nn.predict import Predictor
 
 Array = npt.NDArray[Any]
+Colours = npt.NDArray[np.uint8]
 
 # Networks kept, so that going back and forth between two costs nothing.
 N_KEPT = 2
@@ -49,6 +51,40 @@ class NetworkUse:
     device: str
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What is looked at, and how.
+
+    Parameters
+    ----------
+    box
+        Part of the sample.
+    channels, separation, semantic
+        As in `separate`.
+    n_colours
+        Colours to choose from.
+    """
+
+    box: tuple[slice, ...]
+    channels: tuple[str, ...]
+    separation: Separation
+    semantic: bool = False
+    n_colours: int = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """Labels, int32, and the colour of each."""
+
+    labels: RunLengths
+    colours: Colours
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both."""
+        return self.labels.nbytes + int(self.colours.nbytes)
+
+
 def describe(source: str) -> ModelCard:
     """Load a model and return its card."""
     return card_of(_load(source), source)
@@ -64,7 +100,8 @@ def warm_up(use: NetworkUse) -> None:
     if recipe.task == "instances":
         stored = np.zeros((len(recipe.channels), *(8,) * len(shape)), np.uint16)
         stored[:, ..., 2:4] = stored[:, ..., 5:7] = 65535
-        separate(stored.astype(use.prediction.stored), recipe.channels, Separation())
+        sight = Sight((slice(0, 8),) * len(shape), recipe.channels, Separation())
+        look(stored.astype(use.prediction.stored), None, sight)
 
 
 def device_facts(device: str) -> dict[str, Any]:
@@ -99,27 +136,49 @@ def separate(
     separation: Separation,
     *,
     semantic: bool = False,
+) -> RunLengths:
+    """Return the labels, int32, of one sample's probabilities (C, [Z,] Y, X)."""
+    return encode(_separate(stored, channels, separation, semantic))
+
+
+def colour(labels: RunLengths, before: RunLengths | None, n_colours: int) -> Colours:
+    """Return a colour for each label; see `napari_unet.core.object_colours`."""
+    from napari_unet.core.object_colours import next_colours
+
+    shown = None if before is None else before.decode()
+    return next_colours(labels.decode(), shown, n_colours=n_colours)
+
+
+def look(stored: Array, before: Looked | None, sight: Sight) -> Looked:
+    """Return labels and colours of a part of one sample.
+
+    Parameters
+    ----------
+    stored
+        Its probabilities (C, [Z,] Y, X).
+    before
+        What was seen of the same part: objects keep their colours.
+    sight
+        What is looked at; objects are provisional where its box cuts them.
+    """
+    from napari_unet.core.object_colours import next_colours
+
+    part = stored[(slice(None), *sight.box)]
+    labels = _separate(part, sight.channels, sight.separation, sight.semantic)
+    shown = None if before is None else before.labels.decode(before.colours)
+    colours = next_colours(labels, shown, n_colours=sight.n_colours)
+    return Looked(encode(labels), colours)
+
+
+def _separate(
+    stored: Array, channels: tuple[str, ...], separation: Separation, semantic: bool
 ) -> npt.NDArray[np.int32]:
-    """Return the labels of one sample's probabilities (C, [Z,] Y, X)."""
     from napari_unet.pipeline.separating import separate_sample
 
     # What arrived over the wire may be read-only, which the kernels would take as
     # another type and compile for again.
     stored = np.require(stored, requirements=["C", "W"])
     return separate_sample(stored, channels, separation, semantic=semantic)
-
-
-def separate_box(
-    stored: Array,
-    box: tuple[slice, ...],
-    channels: tuple[str, ...],
-    separation: Separation,
-    *,
-    semantic: bool = False,
-) -> npt.NDArray[np.int32]:
-    """Return the labels of a box of one sample, provisional where it cuts objects."""
-    part = np.array(stored[(slice(None), *box)])
-    return separate(part, channels, separation, semantic=semantic)
 
 
 def keep_file(name: str, data: bytes) -> str:

@@ -40,13 +40,8 @@ Array = npt.NDArray[Any]
 Sample = dict[str, int]
 
 
-class Backend(Protocol):
-    """Where the network and the watershed of one job run."""
-
-    def predict(
-        self, plan: Plan, reader: Reader, grid: Grid, out: Array
-    ) -> Iterator[TileDone]:
-        """Fill `out` with the grid's tiles in their order; raise `DeviceFullError`."""
+class Separator(Protocol):
+    """Where the watershed of one job runs."""
 
     def separate(
         self,
@@ -57,6 +52,15 @@ class Backend(Protocol):
         semantic: bool,
     ) -> npt.NDArray[np.int32]:
         """Return the labels of one sample's probabilities (C, [Z,] Y, X)."""
+
+
+class Backend(Separator, Protocol):
+    """Where the network and the watershed of one job run."""
+
+    def predict(
+        self, plan: Plan, reader: Reader, grid: Grid, out: Array
+    ) -> Iterator[TileDone]:
+        """Fill `out` with the grid's tiles in their order; raise `DeviceFullError`."""
 
     def facts(self) -> dict[str, Any]:
         """Return device, threads and versions, for the provenance."""
@@ -114,15 +118,20 @@ def run(
     )
 
 
+def separated_area(plan: Plan) -> tuple[slice, ...]:
+    """Return the part of a sample that is separated: all that its tiles cover."""
+    grid = needed_grid(plan.grid, plan.region, plan.resampling)
+    return covered(grid, plan.axes.spatial_shape)
+
+
 def labels_of_sample(
-    plan: Plan, backend: Backend, stored: Array, separation: Separation
+    plan: Plan, backend: Separator, stored: Array, separation: Separation
 ) -> npt.NDArray[np.int32]:
     """Return the labels ([Z,] Y, X) of one sample's probabilities, of the region alone.
 
     Objects are separated over all that the region's tiles cover.
     """
-    grid = needed_grid(plan.grid, plan.region, plan.resampling)
-    area = covered(grid, plan.axes.spatial_shape)
+    area = separated_area(plan)
     found = backend.separate(
         stored[(slice(None), *area)],
         plan.model.recipe.channels,

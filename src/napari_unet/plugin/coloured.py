@@ -1,24 +1,45 @@
-"""Coloured: a run's events, its samples coloured outside the window's thread."""
+"""Coloured: finished samples with the colour of each object, from the worker.
+
+Choosing colours takes a pass over all pixels, which the window's process is spared.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_unet.core.events import Event, SampleDone, Started
+from napari_unet.core.run_lengths import encode
+from napari_unet.engine import worker_tasks
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.result import Segmentation
-from napari_unet.plugin.colours import next_colours
-from napari_unet.plugin.live import SampleLabels, coloured_alike
+from napari_unet.plugin.colours import N_COLOURS, Colours
 from napari_unet.plugin.outputs import Outputs
+
+if TYPE_CHECKING:
+    from napari_unet.engine.client import Engine
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class SampleLabels:
+    """The final labels of one sample, with the colour of each."""
+
+    sample: dict[str, int]
+    labels: Array
+    colours: Colours
 
 
 def coloured(
     plan: Plan,
     job: Generator[Event, None, Segmentation],
     outputs: Callable[[], Outputs | None],
+    engine: Engine,
 ) -> Generator[Any, None, Segmentation]:
     """Yield the events of `job`, with `SampleLabels` in place of `SampleDone`.
 
@@ -30,6 +51,8 @@ def coloured(
         From the pipeline.
     outputs
         Returns the layers, once they are there: colours go on from what they show.
+    engine
+        The way to the worker.
     """
     started: Started | None = None
     try:
@@ -49,10 +72,27 @@ def coloured(
             before = (
                 shown.painted(event.sample) if shown and shown.plan is plan else None
             )
-            yield SampleLabels(dict(event.sample), labels, next_colours(labels, before))
+            colours = colours_of(engine, labels, before)
+            yield SampleLabels(dict(event.sample), labels, colours)
     finally:
         job.close()
     shown = outputs()
     if plan.separation.link and shown is not None:
-        yield from coloured_alike(shown, result.labels)
+        yield from coloured_alike(shown, result.labels, engine)
     return result
+
+
+def coloured_alike(
+    outputs: Outputs, labels: Array, engine: Engine
+) -> Generator[SampleLabels, None, None]:
+    """Yield linked samples with one table, so that an object keeps its colour."""
+    colours = colours_of(engine, labels, None)
+    for sample in outputs.plan.region.samples:
+        view = outputs.plan.axes.labels_view(labels, sample)
+        yield SampleLabels(sample, np.array(view), colours)
+
+
+def colours_of(engine: Engine, labels: Array, before: Colours | None) -> Colours:
+    """Return a colour for each label; see `napari_unet.core.object_colours`."""
+    shown = None if before is None else encode(before)
+    return engine.call(worker_tasks.colour, encode(labels), shown, N_COLOURS)

@@ -1,13 +1,15 @@
-"""Colours that stay with an object while its outline and its number change.
+"""Colours of a labels layer: napari's colormap of numbers, and numbers for a preview.
 
-Labels are numbered afresh at every separation, so a colour that follows the number
-would flicker. Here an object inherits the colour of what it covers most, and only a
-new one gets a colour of its own, unlike those of its neighbours.
+napari gives number n the colour n modulo the colormap's length, and building another
+colormap costs it more than drawing the labels. So the colormap is that of the last
+final labels, followed by each colour once, and objects of a preview are numbered such
+that they meet the colour they should have.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -39,97 +41,74 @@ PALETTE = np.array(
 )
 N_COLOURS = len(PALETTE) - 1
 
-# Napari's table of colours ends here; beyond, numbers share colours in turn.
-LARGEST_TABLE = 2**16 - 1
-
-# Neighbours are looked for at these distances along each axis.
-NEAR = (1, 2, 4)
+# Napari draws with 16 bits from 255 colours to 65,534; one width is never changed.
+SMALLEST, LARGEST = 256, 2**16 - 2
 
 
-def paint(colours: Colours, labels: Labels) -> Colours:
-    """Return the colour of each pixel, from the colour of each object."""
-    return colours[labels]
-
-
-def next_colours(labels: Labels, before: Colours | None) -> Colours:
-    """Return a colour, 1 to `N_COLOURS`, for each label; 0 for background.
+@dataclass(frozen=True, eq=False)
+class ColourTable:
+    """The colour of every number.
 
     Parameters
     ----------
-    labels
-        1, 2, ..., any number of axes.
-    before
-        Colour of each pixel until now, from `paint`; None at first.
+    colours
+        1 to `N_COLOURS` for the numbers from 1 on, and 0 for number 0; numbers beyond
+        begin again at 1.
     """
-    count = int(labels.max(initial=0))
-    colours = np.zeros(count + 1, np.uint8)
-    if count == 0:
-        return colours
-    if before is not None:
-        colours = _inherited(labels, before, count)
-    pairs = _neighbours(labels, count)
-    _separate_twins(colours, pairs)
-    _colour_new(colours, pairs)
-    return colours
+
+    colours: Colours
+
+    @property
+    def n(self) -> int:
+        """Numbers until colours are repeated."""
+        return len(self.colours) - 1
+
+    def paint(self, labels: Labels) -> Colours:
+        """Return the colour of each pixel."""
+        if labels.max(initial=0) > self.n:
+            labels = np.where(labels > 0, (labels - 1) % self.n + 1, 0)
+        return self.colours[labels]
+
+    def numbers(self, colours: Colours, taken: int = 0) -> Labels:
+        """Return a number of its own for each object, which has its colour here.
+
+        Parameters
+        ----------
+        colours
+            Of objects 0 (background, which stays 0), 1, 2, ...
+        taken
+            So many numbers of each colour are in use already.
+
+        Returns
+        -------
+        numpy.ndarray
+            int32, all above those of the final labels.
+        """
+        turns = (2**31 - 1) // self.n - 2
+        turn = (taken + np.arange(len(colours), dtype=np.int64)) % turns + 1
+        numbers = self.n * turn + (self.n - N_COLOURS) + colours
+        numbers[0] = 0
+        return numbers.astype(np.int32)
+
+    def colormap(self) -> CyclicLabelColormap:
+        """Return napari's colormap."""
+        from napari.utils.colormaps import CyclicLabelColormap
+
+        return CyclicLabelColormap(colors=PALETTE[self.colours], background_value=0)
 
 
-def label_colormap(colours: Colours) -> CyclicLabelColormap:
-    """Return napari's colormap for labels with these colours."""
-    from napari.utils.colormaps import CyclicLabelColormap
+def table_of(colours: Colours | None = None) -> ColourTable:
+    """Return the table for final labels with these colours, and for previews of them.
 
-    table = colours[: LARGEST_TABLE + 1]
-    if len(table) < 2:
-        table = np.arange(2, dtype=np.uint8)
-    return CyclicLabelColormap(colors=PALETTE[table], background_value=0)
-
-
-def _inherited(labels: Labels, before: Colours, count: int) -> Colours:
-    """Return for each label the colour that most of its pixels had; 0 for none."""
-    n = N_COLOURS + 1
-    codes = labels.ravel().astype(np.intp) * n + before.ravel()
-    votes = np.bincount(codes, minlength=(count + 1) * n).reshape(count + 1, n)
-    votes[:, 0] = 0
-    votes[0] = 0
-    return np.where(votes.any(axis=1), votes.argmax(axis=1), 0).astype(np.uint8)
-
-
-def _neighbours(labels: Labels, count: int) -> npt.NDArray[np.intp]:
-    """Return pairs (n, 2) of labels that lie near each other, smaller first."""
-    codes = [np.empty(0, np.int64)]
-    for axis in range(labels.ndim):
-        along = np.moveaxis(labels, axis, 0)
-        for step in NEAR:
-            one, other = along[:-step], along[step:]
-            differ = (one != other) & (one > 0) & (other > 0)
-            low, high = one[differ].astype(np.int64), other[differ].astype(np.int64)
-            low, high = np.minimum(low, high), np.maximum(low, high)
-            codes.append(np.unique(low * (count + 1) + high))
-    pairs = np.unique(np.concatenate(codes))
-    return np.stack(np.divmod(pairs, count + 1), axis=1).astype(np.intp)
-
-
-def _separate_twins(colours: Colours, pairs: npt.NDArray[np.intp]) -> None:
-    """Take the colour from the later of two neighbours that inherited the same."""
-    for one, other in pairs:
-        if colours[one] and colours[one] == colours[other]:
-            colours[other] = 0
-
-
-def _colour_new(colours: Colours, pairs: npt.NDArray[np.intp]) -> None:
-    """Give each object without a colour one that its neighbours do not have."""
-    near: dict[int, list[int]] = {}
-    for one, other in pairs.tolist():
-        near.setdefault(one, []).append(other)
-        near.setdefault(other, []).append(one)
-    for label in np.flatnonzero(colours == 0).tolist():
-        if label == 0:
-            continue
-        taken = {int(colours[other]) for other in near.get(label, ())}
-        wanted = (label * 5) % N_COLOURS
-        order = (1 + (wanted + i) % N_COLOURS for i in range(N_COLOURS))
-        colours[label] = next((c for c in order if c not in taken), 1 + wanted)
-
-
-def preview_labels(labels: Any, offset: int) -> Labels:
-    """Return labels that cannot be mistaken for the final ones below `offset`."""
-    return np.where(labels > 0, labels + offset, 0).astype(np.int32)
+    Parameters
+    ----------
+    colours
+        Of labels 0, 1, 2, ...; None: there are no labels yet. What is too many for
+        napari shares colours.
+    """
+    own = np.zeros(0, np.uint8) if colours is None else colours[1:]
+    own = own[: LARGEST - N_COLOURS]
+    filling = max(0, SMALLEST - N_COLOURS - len(own))
+    every = np.arange(1, N_COLOURS + 1, dtype=np.uint8)
+    parts = [np.zeros(1, np.uint8), own, np.resize(every, filling), every]
+    return ColourTable(np.concatenate(parts))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QThreadPool, Signal
 
 from napari_unet.errors import UNetError
 
@@ -128,6 +128,10 @@ def _set_all(events: list[threading.Event], *_: object) -> None:
 
 def _guarded(make: Make, cancelled: threading.Event) -> Generator[Any, None, Any]:
     """Run a generator to its end or until cancelled, and close it in any case."""
+    # Nearly all the time is spent waiting for the worker: a training must not keep a
+    # preview from starting where the pool has as few threads as there are cores.
+    pool = QThreadPool.globalInstance()
+    pool.releaseThread()
     try:
         job = make()
         try:
@@ -146,6 +150,8 @@ def _guarded(make: Make, cancelled: threading.Event) -> Generator[Any, None, Any
         problem = f"Something unexpected happened: {type(error).__name__}: {error}."
         remedy = "Please report it; the viewer and your layers are safe."
         return _Failed(UnexpectedError(problem, remedy))
+    finally:
+        pool.reserveThread()
     return _CANCELLED
 
 

@@ -12,7 +12,7 @@ from napari_unet.errors import AxesError
 from napari_unet.io.units import micrometres
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Layer
+    from napari.layers import Image, Labels, Layer
 
 KEY = "napari_unet"
 
@@ -151,6 +151,20 @@ def find_output(layers: Any, source: str, what: str) -> Layer | None:
             found: Layer = layer
             return found
     return None
+
+
+def add_empty_labels(viewer: Any, image: Image) -> Labels:
+    """Add a Labels layer over an image, with the brush in hand."""
+    found = read_layer(image)
+    pairs = zip(found.axes, found.data.shape, strict=False)
+    shape = [n for axis, n in pairs if axis != "C"]
+    layer: Labels = viewer.add_labels(
+        np.zeros(shape, np.int32),
+        name=output_name(image.name, "painted"),
+        **placement(image, found.axes),
+    )
+    layer.mode = "paint"
+    return layer
 
 
 def put_layer(viewer: Any, kind: str, data: Any, **given: Any) -> Layer:

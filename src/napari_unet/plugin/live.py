@@ -3,59 +3,86 @@
 A preview separates the part of the plane on screen, at once; objects that its edge cuts
 are provisional. When the sliders rest, all of the image is separated as a full run
 would, so what stays is never a preview.
+
+The worker holds the probabilities and what it showed last. A slider's move sends it
+settings, and brings labels back as runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_unet.core.run_lengths import encode
 from napari_unet.engine import worker_tasks
+from napari_unet.engine.kept_pixels import KeptPixels
+from napari_unet.engine.worker_tasks import Looked, Sight
 from napari_unet.pipeline.linking import link
-from napari_unet.pipeline.running import labels_of_sample
-from napari_unet.plugin.colours import Colours, next_colours
+from napari_unet.pipeline.region import meets
+from napari_unet.pipeline.running import labels_of_sample, separated_area
+from napari_unet.plugin.boxes import (
+    LARGEST_PREVIEW,
+    Box,
+    around,
+    common,
+    grown,
+    n_pixels,
+    within,
+)
+from napari_unet.plugin.coloured import SampleLabels, coloured_alike, colours_of
+from napari_unet.plugin.colours import N_COLOURS
 from napari_unet.plugin.job import Job, once
-from napari_unet.plugin.outputs import Outputs
+from napari_unet.plugin.outputs import Outputs, sample_key
+from napari_unet.settings import Separation
 
 if TYPE_CHECKING:
+    from distributed import Future
+
     from napari_unet.engine.client import Engine
-    from napari_unet.pipeline.running import Backend
-    from napari_unet.settings import Separation
 
 Array = npt.NDArray[Any]
 Sample = dict[str, int]
-Box = tuple[slice, ...]
 
 # Milliseconds that the sliders must rest before everything is separated.
 REST = 300
 
-# Pixels around the view that are separated with it, and at most in one preview.
-MARGIN = 32
-LARGEST_PREVIEW = 2**22
+# Bytes of one sample up to which the worker holds all of it, and not what is in view.
+LARGEST_KEPT = 2**27
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What should be seen next.
+
+    Parameters
+    ----------
+    separation, sample, box
+        Settings, and the part of the image.
+    is_settled
+        Whether its probabilities stay as they are: no tile is to come.
+    """
+
+    separation: Separation
+    sample: Sample
+    box: Box
+    is_settled: bool
 
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """Labels of a box of one sample, with the colour of each."""
+    """Provisional labels of a box, numbered so that napari colours them.
 
-    sample: Sample
-    box: Box
+    `seen` is what the worker made of it, and holds.
+    """
+
+    wish: Wish
     labels: Array
-    colours: Colours
-
-
-@dataclass(frozen=True, eq=False)
-class SampleLabels:
-    """The final labels of one sample, with the colour of each."""
-
-    sample: Sample
-    labels: Array
-    colours: Colours
+    seen: Any
 
 
 class LiveSeparation(QObject):
@@ -81,26 +108,25 @@ class LiveSeparation(QObject):
         self._all.done.connect(self.finished)
         self._all.failed.connect(self.failed)
         self._outputs: Outputs | None = None
-        self._engine: Engine | None = None
-        self._backend: Backend | None = None
-        self._wanted: tuple[Separation, Sample, Box] | None = None
+        self._kept: KeptPixels | None = None
+        self._area: Box = ()
+        self._wanted: Wish | None = None
         self._last: tuple[Separation, Sample] | None = None
-        self._sent: tuple[Any, Any] = (None, None)
-        self._finished_samples: set[Any] = set()
+        self._seen: tuple[Any, Future | None] = (None, None)
 
-    def attach(self, outputs: Outputs, engine: Engine, backend: Backend) -> None:
+    def attach(self, outputs: Outputs, engine: Engine) -> None:
         """Follow another result."""
         self.stop()
-        self._outputs, self._engine, self._backend = outputs, engine, backend
+        self._outputs, self._kept = outputs, KeptPixels(engine)
+        self._area = separated_area(outputs.plan)
 
     def stop(self) -> None:
         """Forget what is under way, and the result."""
         self._rest.stop()
         self._preview.cancel()
         self._all.cancel()
-        self._wanted = self._last = None
-        self._sent = (None, None)
-        self._outputs = None
+        self._wanted = self._last = self._outputs = self._kept = None
+        self._seen = (None, None)
 
     @property
     def is_busy(self) -> bool:
@@ -111,74 +137,57 @@ class LiveSeparation(QObject):
         """Separate a box at once, and everything when requests rest."""
         self._all.cancel()
         self._last = separation, sample
-        self.look(separation, sample, box)
+        self._wish(Wish(separation, sample, box, is_settled=True))
         self._rest.start()
 
     def look(self, separation: Separation, sample: Sample, box: Box) -> None:
-        """Separate a box alone, for a run that is not finished."""
-        if self._outputs is None:
-            return
-        self._wanted = separation, sample, box
-        if not self._preview.is_running:
-            self._start_preview()
+        """Separate a box alone, of a run that is not finished."""
+        wish = Wish(separation, sample, grown(box), is_settled=False)
+        waiting = self._wanted
+        if waiting is not None and replace(waiting, box=wish.box) == wish:
+            both = around(waiting.box, wish.box)
+            if n_pixels(both) <= LARGEST_PREVIEW:
+                wish = replace(wish, box=both)
+        self._wish(wish)
 
     def drop_preview(self) -> None:
         """Forget a preview under way: the final labels are there."""
         self._wanted = None
+        self._seen = (None, None)
         self._preview.cancel()
 
-    def pixels_changed(self) -> None:
-        """Forget the pixels that the worker holds: a tile has come in."""
-        self._sent = (None, None)
+    def _wish(self, wish: Wish) -> None:
+        if self._outputs is None or not meets(wish.box, self._area):
+            return
+        self._wanted = replace(wish, box=common(wish.box, self._area))
+        if not self._preview.is_running:
+            self._start_preview()
 
     def _start_preview(self) -> None:
-        outputs, engine, wanted = self._outputs, self._engine, self._wanted
+        outputs, kept, wish = self._outputs, self._kept, self._wanted
         self._wanted = None
-        if outputs is None or engine is None or wanted is None:
+        if outputs is None or kept is None or wish is None:
             return
-        separation, sample, box = wanted
-
-        def separate() -> Preview:
-            pixels = self._on_worker(engine, outputs, sample, box)
-            labels = engine.call(
-                worker_tasks.separate,
-                pixels,
-                outputs.plan.model.recipe.channels,
-                separation,
-                semantic=outputs.plan.semantic,
-            )
-            colours = next_colours(labels, outputs.painted(sample, box))
-            return Preview(sample, box, labels, colours)
-
-        self._preview.start(once(separate))
-
-    def _on_worker(
-        self, engine: Engine, outputs: Outputs, sample: Sample, box: Box
-    ) -> Any:
-        """Return a box's pixels on the worker; sent once while the view stays."""
-        key = (id(outputs), engine.pid, tuple(sample.items()), str(box))
-        if self._sent[0] != key:
-            view = outputs.plan.axes.probabilities_view(outputs.probabilities, sample)
-            part = np.ascontiguousarray(view[(slice(None), *box)])
-            self._sent = (key, engine.send(part))
-        return self._sent[1]
+        (place, seen), area = self._seen, self._area
+        before = seen if place == _place(wish, kept) else None
+        self._preview.start(once(lambda: see(outputs, kept, wish, area, before)))
 
     def _on_preview(self, preview: Preview) -> None:
-        if self._outputs is not None and self._outputs.is_complete:
-            self._outputs.preview(
-                preview.sample, preview.box, preview.labels, preview.colours
-            )
+        outputs, kept, wish = self._outputs, self._kept, preview.wish
+        if outputs is not None and kept is not None and outputs.is_complete:
+            outputs.preview(wish.sample, wish.box, preview.labels)
+            self._seen = (_place(wish, kept), preview.seen)
 
     def _on_preview_stopped(self) -> None:
         if self._wanted is not None:
             self._start_preview()
 
     def _separate_all(self) -> None:
-        outputs, backend, last = self._outputs, self._backend, self._last
-        if outputs is None or backend is None or last is None:
+        outputs, kept, last = self._outputs, self._kept, self._last
+        if outputs is None or kept is None or last is None:
             return
         separation, first = last
-        self._all.start(lambda: iter_separate(outputs, backend, separation, first))
+        self._all.start(lambda: iter_separate(outputs, kept, separation, first))
 
     def _on_sample(self, event: SampleLabels) -> None:
         if self._outputs is not None and self._outputs.is_complete:
@@ -186,8 +195,51 @@ class LiveSeparation(QObject):
             self._outputs.finish_sample(event.sample, event.labels, event.colours)
 
 
+def _place(wish: Wish, kept: KeptPixels) -> Any:
+    """Return where a wish looks, and the worker that sees it."""
+    return kept.engine.pid, sample_key(wish.sample), str(wish.box)
+
+
+def see(
+    outputs: Outputs, kept: KeptPixels, wish: Wish, area: Box, before: Future | None
+) -> Preview:
+    """Separate what is wished for on the worker.
+
+    Parameters
+    ----------
+    outputs
+        Of the run.
+    kept
+        Probabilities that the worker holds.
+    wish
+        What to separate.
+    area
+        The part of a sample that was predicted.
+    before
+        What was seen of the same box last, on the worker; None: what is painted counts.
+    """
+    engine, plan = kept.engine, outputs.plan
+    view = plan.axes.probabilities_view(outputs.probabilities, wish.sample)
+    every: Box = tuple(slice(0, part.stop - part.start) for part in wish.box)
+    if not wish.is_settled:
+        pixels, box = np.ascontiguousarray(view[(slice(None), *wish.box)]), every
+    elif view[(slice(None), *area)].nbytes <= LARGEST_KEPT:
+        pixels, box = kept.put(view[(slice(None), *area)]), within(wish.box, area)
+    else:
+        pixels, box = kept.put(view[(slice(None), *wish.box)]), every
+    sight = Sight(box, plan.model.recipe.channels, wish.separation, plan.semantic)
+    shown: Any = before
+    if before is None or before.status != "finished":
+        painted = outputs.painted(wish.sample, wish.box)
+        shown = Looked(encode(painted), np.arange(N_COLOURS + 1, dtype=np.uint8))
+    future = engine.ask(worker_tasks.look, pixels, shown, sight)
+    looked = engine.result(future)
+    numbers = outputs.provisional_numbers(wish.sample, looked.colours)
+    return Preview(wish, looked.labels.decode(numbers), future)
+
+
 def iter_separate(
-    outputs: Outputs, backend: Backend, separation: Separation, first: Sample
+    outputs: Outputs, kept: KeptPixels, separation: Separation, first: Sample
 ) -> Generator[SampleLabels, None, tuple[Separation, Array]]:
     """Separate every sample of a result, the one in view first.
 
@@ -199,37 +251,12 @@ def iter_separate(
     samples = sorted(outputs.plan.region.samples, key=lambda sample: sample != first)
     for sample in samples:
         stored = axes.probabilities_view(outputs.probabilities, sample)
-        found = labels_of_sample(outputs.plan, backend, stored, separation)
+        found = labels_of_sample(outputs.plan, kept, stored, separation)
         axes.labels_view(labels, sample)[...] = found
         if not separation.link:
-            yield SampleLabels(
-                sample, found, next_colours(found, outputs.painted(sample))
-            )
+            colours = colours_of(kept.engine, found, outputs.painted(sample))
+            yield SampleLabels(sample, found, colours)
     if separation.link:
         labels = link(labels, axes, separation)
-        yield from coloured_alike(outputs, labels)
+        yield from coloured_alike(outputs, labels, kept.engine)
     return separation, labels
-
-
-def coloured_alike(
-    outputs: Outputs, labels: Array
-) -> Generator[SampleLabels, None, None]:
-    """Yield linked samples with one table, so that an object keeps its colour."""
-    colours = next_colours(labels, None)
-    for sample in outputs.plan.region.samples:
-        view = outputs.plan.axes.labels_view(labels, sample)
-        yield SampleLabels(sample, np.array(view), colours)
-
-
-def box_in_view(spans: Mapping[str, Any], spatial: str, shape: tuple[int, ...]) -> Box:
-    """Return the slices of a view with its margin; the middle of one that is large."""
-    box = []
-    for axis, n in zip(spatial, shape, strict=True):
-        value = spans.get(axis, (0, n))
-        start, stop = (0, n) if isinstance(value, int) else value
-        box.append([max(0, start - MARGIN), min(n, stop + MARGIN)])
-    while np.prod([stop - start for start, stop in box]) > LARGEST_PREVIEW:
-        longest = max(box, key=lambda span: span[1] - span[0])
-        quarter = (longest[1] - longest[0]) // 8
-        longest[0], longest[1] = longest[0] + quarter, longest[1] - quarter
-    return tuple(slice(start, stop) for start, stop in box)

@@ -58,7 +58,8 @@ class ModelChooser(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.box, 1)
         layout.addWidget(self.button)
-        self._fill()
+        for source in (*_bundled(), NO_MODEL):
+            self._list(source, self.box.count())
         self.box.currentIndexChanged.connect(self._on_chosen)
         self.button.clicked.connect(lambda: self.ask_for_file())
 
@@ -70,8 +71,7 @@ class ModelChooser(QWidget):
         """Choose a model, and list it if it is new."""
         index = self.box.findData(source)
         if index < 0:
-            self.box.insertItem(0, _title(source), source)
-            self.box.setItemData(0, source, 3)  # the tooltip: the whole path
+            self._list(source, 0)
             index = 0
         if index == self.box.currentIndex():
             return
@@ -94,12 +94,16 @@ class ModelChooser(QWidget):
         self.card.setVisible(bool(text))
         self.card.setStyleSheet(f"color: {colour or GREY}")
 
-    def _fill(self) -> None:
-        bundled = sorted(path.stem for path in BUNDLED.glob("*.safetensors"))
+    def list_own(self) -> None:
+        """List the user's own models, and those opened before, after the bundled."""
         recent = [path for path in read_preferences().recent if Path(path).is_file()]
-        for source in dict.fromkeys([*bundled, *own_models(), *recent, NO_MODEL]):
-            self.box.addItem(_title(source), source)
-            self.box.setItemData(self.box.count() - 1, source, 3)
+        for source in dict.fromkeys([*own_models(), *recent]):
+            if self.box.findData(source) < 0:
+                self._list(source, self.box.count() - 1)
+
+    def _list(self, source: str, at: int) -> None:
+        self.box.insertItem(at, _title(source), source)
+        self.box.setItemData(at, source, 3)  # the tooltip: the whole path
 
     def _on_chosen(self) -> None:
         source = self.value()
@@ -112,6 +116,10 @@ class ModelChooser(QWidget):
         path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", FILES)
         if path:
             self.set_value(path)
+
+
+def _bundled() -> list[str]:
+    return sorted(path.stem for path in BUNDLED.glob("*.safetensors"))
 
 
 def _title(source: str) -> str:

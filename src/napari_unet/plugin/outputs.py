@@ -6,18 +6,14 @@ here, so a preview that arrives late can never overwrite it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.plugin.colours import (
-    Colours,
-    label_colormap,
-    paint,
-    preview_labels,
-)
+from napari_unet.plugin.colours import Colours, ColourTable, table_of
 from napari_unet.plugin.layers import KEY, output_name, placement, put_layer
 
 if TYPE_CHECKING:
@@ -59,43 +55,64 @@ class Outputs:
     ) -> None:
         self.viewer, self.source, self.plan = viewer, source, plan
         self.probabilities = probabilities
-        self._tables: dict[Any, Colours] = {}
+        self._tables: dict[Any, ColourTable] = {}
         self._n_final: dict[Any, int] = {}
+        self._drawn = self._no_cells = table_of()
+        self._n_provisional = 0
+        self._shown: Any = None
         self.is_linked = bool(plan.separation.link)
         self._placed = placement(source, plan.axes.axes)
-        self.channels = self._put_channels()
-        self.labels = self._put_labels()
-        viewer.layers.selection.active = self.labels
+        names = plan.model.recipe.channels
+        self._to_come = deque(zip(names, probabilities, strict=True))
+        self.channels: list[Image] = []
+        self.labels: Any = None
+
+    def put_next(self) -> bool:
+        """Add one more layer, the labels last; return whether all are there.
+
+        Each takes napari a while, so the window should live between two.
+        """
+        while self._to_come:
+            name, data = self._to_come.popleft()
+            if name != "background":
+                self.channels.append(self._put_channel(name, data))
+                return False
+        if self.labels is None:
+            self.labels = self._put_labels()
+            self.viewer.layers.selection.active = self.labels
+        return True
 
     def finish_sample(self, sample: Sample, labels: Array, colours: Colours) -> None:
         """Show the labels of one sample."""
         self.plan.axes.labels_view(self.labels.data, sample)[...] = labels
-        self._tables[sample_key(sample)] = colours
-        self._n_final[sample_key(sample)] = len(colours)
-        self.show_colours(sample)
+        self._tables[sample_key(sample)] = table_of(colours)
+        self._n_final[sample_key(sample)] = len(colours) - 1
+        if self._is_shown(sample):
+            self.show_colours(sample)
 
-    def preview(
-        self, sample: Sample, box: Box, labels: Array, colours: Colours
-    ) -> None:
-        """Show labels of a box; their numbers are provisional, their colours stay."""
-        table = self._final_table(sample)
-        offset = len(table) - 1
-        view = self.plan.axes.labels_view(self.labels.data, sample)
-        view[box] = preview_labels(labels, offset)
-        self._tables[sample_key(sample)] = np.concatenate([table, colours[1:]])
-        self.show_colours(sample)
+    def preview(self, sample: Sample, box: Box, labels: Array) -> None:
+        """Show labels of a box, with `provisional_numbers`."""
+        self.plan.axes.labels_view(self.labels.data, sample)[box] = labels
+        if self._is_shown(sample):
+            self.labels.refresh(extent=False, thumbnail=False, highlight=False)
+
+    def provisional_numbers(self, sample: Sample, colours: Colours) -> Array:
+        """Return numbers of a preview's objects, such that they have these colours."""
+        taken = self._n_provisional
+        self._n_provisional += len(colours)
+        return self._table(sample).numbers(colours, taken)
 
     def painted(self, sample: Sample, box: Box = ()) -> Colours:
         """Return the colour of each pixel as it is now."""
         view = self.plan.axes.labels_view(self.labels.data, sample)[box]
-        table = self._tables.get(sample_key(sample), np.zeros(1, np.uint8))
-        return paint(table, np.clip(view, 0, len(table) - 1))
+        return self._table(sample).paint(view)
 
     def show_colours(self, sample: Sample) -> None:
         """Give the labels layer the colours of the sample that is looked at."""
-        table = self._tables.get(sample_key(sample))
-        if table is not None:
-            self.labels.colormap = label_colormap(table)
+        self._shown, table = sample_key(sample), self._table(sample)
+        if table is not self._drawn:
+            self._drawn = table
+            self.labels.colormap = table.colormap()
 
     def refresh_channels(self) -> None:
         """Draw the probabilities again, where they are visible."""
@@ -117,7 +134,7 @@ class Outputs:
     @property
     def n_cells(self) -> int:
         """Cells over all samples; ids restart in each, unless they are linked."""
-        counts = [n - 1 for n in self._n_final.values()]
+        counts = list(self._n_final.values())
         return max(counts, default=0) if self.is_linked else sum(counts)
 
     @property
@@ -125,44 +142,45 @@ class Outputs:
         """Whether the labels layer is still in the viewer."""
         return self.labels in self.viewer.layers
 
-    def _final_table(self, sample: Sample) -> Colours:
-        """Return the colours of the final labels, without those of a preview."""
-        table = self._tables.get(sample_key(sample), np.zeros(1, np.uint8))
-        return table[: self._n_final.get(sample_key(sample), 1)]
+    def _table(self, sample: Sample) -> ColourTable:
+        return self._tables.get(sample_key(sample), self._no_cells)
+
+    def _is_shown(self, sample: Sample) -> bool:
+        """Whether a change of the sample is seen: in 3-D all planes are."""
+        is_deep = self.viewer.dims.ndisplay > 2
+        return is_deep or self._shown in (None, sample_key(sample))
 
     def _put_labels(self) -> Labels:
         zeros = np.zeros(self.plan.axes.labels_shape, np.int32)
-        return put_layer(
+        colormap = self._no_cells.colormap()
+        layer: Labels = put_layer(
             self.viewer,
             "labels",
             zeros,
             name=output_name(self.source.name, CELLS),
             opacity=OPACITY,
+            colormap=colormap,
             metadata=self._metadata(CELLS),
             **self._placed,
         )
+        if layer.colormap is not colormap:  # one of an earlier run
+            layer.colormap = colormap
+        return layer
 
-    def _put_channels(self) -> list[Image]:
-        layers = []
-        names = self.plan.model.recipe.channels
+    def _put_channel(self, name: str, data: Array) -> Image:
         top = float(np.iinfo(self.probabilities.dtype).max)
-        for name, data in zip(names, self.probabilities, strict=True):
-            if name == "background":
-                continue
-            layer = put_layer(
-                self.viewer,
-                "image",
-                data,
-                name=output_name(self.source.name, name),
-                colormap=COLORMAPS.get(name, "cyan"),
-                blending="additive",
-                contrast_limits=(0.0, top),
-                visible=False,
-                metadata=self._metadata(name),
-                **self._placed,
-            )
-            layers.append(layer)
-        return layers
+        return put_layer(
+            self.viewer,
+            "image",
+            data,
+            name=output_name(self.source.name, name),
+            colormap=COLORMAPS.get(name, "cyan"),
+            blending="additive",
+            contrast_limits=(0.0, top),
+            visible=False,
+            metadata=self._metadata(name),
+            **self._placed,
+        )
 
     def _metadata(self, output: str) -> dict[str, Any]:
         return {KEY: {"source": self.source.name, "output": output}}

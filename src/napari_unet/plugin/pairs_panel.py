@@ -24,6 +24,7 @@ from napari_unet.io.pairs import Pairing
 from napari_unet.plugin.job import Job, once
 from napari_unet.plugin.labels_box import LabelsBox
 from napari_unet.plugin.layer_box import LayerBox
+from napari_unet.plugin.layers import add_empty_labels
 from napari_unet.plugin.parts import titled
 from napari_unet.plugin.train_choice import PairChoice, TrainChoice
 
@@ -42,9 +43,14 @@ class PairsPanel(QTabWidget):
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         fields = PairChoice.model_fields
+        self._viewer = viewer
         self.image = LayerBox(viewer)
         self.image.setToolTip(fields["image"].description or "")
         self.labels = LabelsBox(viewer, fields["labels"].description or "")
+        self.paint = QPushButton("New")
+        self.paint.setToolTip(
+            "Add empty labels over the image, and take the brush: one number per cell."
+        )
         self.inside = QCheckBox("only inside")
         self.shapes = LayerBox(viewer, "Shapes")
         for widget in (self.inside, self.shapes):
@@ -115,6 +121,13 @@ class PairsPanel(QTabWidget):
         }
         return PairChoice.parse(values)
 
+    def _paint(self) -> None:
+        """Let the user paint cells over the image."""
+        image = self.image.layer()
+        if image is not None:
+            layer = add_empty_labels(self._viewer, image)
+            self.labels.set_value(layer.name)
+
     def _keep(self) -> None:
         current = self._current()
         if current is not None and current not in self._pairs:
@@ -161,7 +174,10 @@ class PairsPanel(QTabWidget):
         rows = QFormLayout(layers)
         rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         rows.addRow(titled("Image", self.image), self.image)
-        rows.addRow(titled("Labels", self.labels), self.labels)
+        painted = QHBoxLayout()
+        painted.addWidget(self.labels, 1)
+        painted.addWidget(self.paint)
+        rows.addRow(titled("Labels", self.labels), painted)
         rows.addRow(self.inside, self.shapes)
         buttons = QHBoxLayout()
         buttons.addWidget(self.add, 1)
@@ -186,6 +202,7 @@ class PairsPanel(QTabWidget):
         self.inside.toggled.connect(self.shapes.setEnabled)
         self.shapes.setEnabled(False)
         self.currentChanged.connect(lambda _: self.changed.emit())
+        self.paint.clicked.connect(self._paint)
         self.add.clicked.connect(self._keep)
         self.drop.clicked.connect(self._leave_out)
         self.browse.clicked.connect(self._ask)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QScrollArea, QVBoxLayout, QWidget
 from superqt import QCollapsible
+
+from napari_unet.errors import UNetError
+
+
+@contextlib.contextmanager
+def told(tell: Callable[[UNetError], None]) -> Iterator[None]:
+    """Show an error where the user looks, instead of raising it."""
+    try:
+        yield
+    except UNetError as error:
+        tell(error)
 
 
 def titled(title: str, field: QWidget) -> QLabel:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.core.events import Note, Started, TileDone
 from napari_unet.engine.client import Engine
@@ -18,9 +18,10 @@ from napari_unet.pipeline.given import run_given
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.region import meets
 from napari_unet.pipeline.running import Backend, run
-from napari_unet.plugin.coloured import coloured
+from napari_unet.plugin.boxes import box_in_view
+from napari_unet.plugin.coloured import SampleLabels, coloured
 from napari_unet.plugin.job import Job
-from napari_unet.plugin.live import LiveSeparation, SampleLabels, box_in_view
+from napari_unet.plugin.live import LiveSeparation
 from napari_unet.plugin.outputs import Outputs
 from napari_unet.plugin.provenance import complete_provenance
 from napari_unet.plugin.view import visible_region
@@ -74,6 +75,10 @@ class SegmentRun(QObject):
         self.show_probabilities = False
         self.was_cancelled = False
         self._order: Order | None = None
+        self._building: Outputs | None = None
+        self._next_layer = QTimer(self)
+        self._next_layer.setSingleShot(True)
+        self._next_layer.timeout.connect(self._put_layer)
         self._job, self.live = Job(self, asks=True), LiveSeparation(self)
         self._job.event.connect(self._on_event)
         self._job.done.connect(self._on_done)
@@ -90,7 +95,8 @@ class SegmentRun(QObject):
     def start(self, order: Order) -> None:
         """Run; what was under way is dropped."""
         self.live.stop()
-        self.outputs, self.notes, self.was_cancelled = None, [], False
+        self._building = self.outputs = None
+        self.notes, self.was_cancelled = [], False
         self._order, plan = order, order.plan
         self.separation = plan.separation
         view = visible_region(self._viewer, order.source, plan.axes.axes)
@@ -100,7 +106,7 @@ class SegmentRun(QObject):
                 job = run_given(plan, order.backend)
             else:
                 job = run(plan, order.backend, first=view)
-            return coloured(plan, job, lambda: self.outputs)
+            return coloured(plan, job, lambda: self.outputs, order.engine)
 
         self._job.start(make)
 
@@ -113,7 +119,8 @@ class SegmentRun(QObject):
         """Stop everything and let go of the layers."""
         self.live.stop()
         self._job.cancel()
-        self.outputs = self._order = None
+        self._next_layer.stop()
+        self._building = self.outputs = self._order = None
 
     def separate(self, separation: Separation) -> None:
         """Follow other settings: what is looked at now, the rest when they rest."""
@@ -135,12 +142,10 @@ class SegmentRun(QObject):
 
     def _on_event(self, event: Any) -> None:
         if isinstance(event, Started) and self._order is not None:
-            order = self._order
-            self.outputs = Outputs(
-                self._viewer, order.source, order.plan, event.probabilities
+            self._building = Outputs(
+                self._viewer, self._order.source, self._order.plan, event.probabilities
             )
-            self.outputs.show_probabilities(self.show_probabilities)
-            self.live.attach(self.outputs, order.engine, order.backend)
+            self._next_layer.start(0)
         elif isinstance(event, TileDone):
             self.progress.emit(event.n_done, event.n_tiles)
             self._on_tile(event)
@@ -149,18 +154,36 @@ class SegmentRun(QObject):
         elif isinstance(event, Note):
             self.notes.append(event.text)
 
+    def _put_layer(self) -> None:
+        """Add one layer; when all are there, follow what is looked at."""
+        outputs, order = self._building, self._order
+        if outputs is None or order is None:
+            return
+        if not outputs.put_next():
+            self._next_layer.start(0)
+            return
+        self._building, self.outputs = None, outputs
+        outputs.show_probabilities(self.show_probabilities)
+        outputs.show_colours(self._looked_at(outputs)[0])
+        self.live.attach(outputs, order.engine)
+
+    def _put_layers(self) -> None:
+        """Add what is left: labels are there to be shown."""
+        while self._building is not None:
+            self._put_layer()
+
     def _on_tile(self, event: TileDone) -> None:
         """Show what a tile brought; separate what is looked at, provisionally."""
         outputs = self._on_screen()
         if outputs is None or outputs.plan.resampling is not None:
             return
         outputs.refresh_channels()
-        self.live.pixels_changed()
         sample, box = self._looked_at(outputs)
         if dict(event.sample) == sample and meets(event.tile.write, box):
-            self.live.look(self.separation, sample, box)
+            self.live.look(self.separation, sample, event.tile.write)
 
     def _on_sample(self, event: SampleLabels) -> None:
+        self._put_layers()
         outputs = self._on_screen()
         if outputs is not None:
             self.live.drop_preview()
@@ -168,12 +191,14 @@ class SegmentRun(QObject):
             outputs.refresh_channels()
 
     def _on_done(self, result: Segmentation) -> None:
+        self._put_layers()
         outputs = self._on_screen()
         if outputs is not None:
             outputs.record(complete_provenance(outputs, result))
         self.finished.emit(result)
 
     def _on_stopped(self) -> None:
+        self._put_layers()
         # The sliders may have moved meanwhile; a cancelled run has only previews.
         moved = (
             self._order is not None and self.separation != self._order.plan.separation

@@ -6,8 +6,6 @@ that the pipeline makes and a worker carries out.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QTimer, Signal
@@ -21,7 +19,7 @@ from napari_unet.plugin.job import Job, once
 from napari_unet.plugin.layers import LayerImage, read_layer
 from napari_unet.plugin.model_chooser import NO_MODEL
 from napari_unet.plugin.outputs import Outputs
-from napari_unet.plugin.parts import column
+from napari_unet.plugin.parts import column, told
 from napari_unet.plugin.preferences import read_preferences
 from napari_unet.plugin.progress_row import ProgressRow
 from napari_unet.plugin.script import as_python, copy_text
@@ -32,6 +30,7 @@ from napari_unet.plugin.segment_run import Order, SegmentRun
 from napari_unet.plugin.tuning_panel import TuningPanel
 from napari_unet.plugin.view import region_of, visible_region
 from napari_unet.plugin.warm_model import WarmModel
+from napari_unet.plugin.warming import Warming
 
 if TYPE_CHECKING:
     import napari
@@ -69,7 +68,7 @@ class SegmentWidget(QWidget):
         self.form = SegmentForm(viewer)
         self.progress, self.tuning = ProgressRow(), TuningPanel()
         self._run, self._check = SegmentRun(viewer, self), Job(self)
-        self._model = WarmModel(self)
+        self._model, self._warming = WarmModel(self), Warming(self)
         column(self, (self.form, self.progress, self.tuning))
         self.setMinimumWidth(320)
         self.tuning.set_result(False)
@@ -102,7 +101,7 @@ class SegmentWidget(QWidget):
             self._waiting = True
             self.progress.show_running("Reading the model…")
             return
-        with self._told():
+        with told(self._on_failed):
             plan = self._make_plan(self._region())
             backend, engine = self._backend(plan), self._engine()
             order = Order(plan, backend, engine, self._layer, self._is_given)
@@ -121,7 +120,7 @@ class SegmentWidget(QWidget):
 
     def verify(self) -> None:
         """Compare tiled with untiled on what is visible; `verified` or `failed`."""
-        with self._told():
+        with told(self._on_failed):
             axes = self._image().axes
             plan = self._make_plan(visible_region(self._viewer, self._layer, axes))
             backend = self._backend(plan)
@@ -242,14 +241,6 @@ class SegmentWidget(QWidget):
         self.progress.show_error(error)
         self.failed.emit(error)
 
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Show an error where the user looks, instead of raising it."""
-        try:
-            yield
-        except UNetError as error:
-            self._on_failed(error)
-
     def _on_stopped(self) -> None:
         self.progress.show_idle()
         self.progress.set_enabled(True)
@@ -280,7 +271,7 @@ class SegmentWidget(QWidget):
             self.outputs.show_probabilities(visible)
 
     def _copy(self) -> None:
-        with self._told():
+        with told(self._on_failed):
             self.copy_as_python()
 
     def _connect(self) -> None:
@@ -300,6 +291,7 @@ class SegmentWidget(QWidget):
         self._run.failed.connect(self._on_failed)
         self._run.stopped.connect(self._on_stopped)
         self._run.tuned.connect(self._on_tuned)
+        self._warming.ready.connect(self._on_preferences)
         self._check.done.connect(self._on_verified)
         self._check.failed.connect(self._on_failed)
 
@@ -328,11 +320,18 @@ class SegmentWidget(QWidget):
         self._soon.start(0)
 
     def _follow_parent(self) -> None:
-        """Read the model once docked; end once taken out of the dock for good."""
+        """Get ready once docked; end once taken out of the dock for good."""
         if self._attached:
-            self._load_model()
+            self._warming.start()
         else:
             self.deleteLater()
+
+    def _on_preferences(self) -> None:
+        """List the user's models, and read the chosen one."""
+        if self._attached:
+            self.form.model.list_own()
+            if not self._model.is_asked:
+                self._load_model()
 
     def event(self, event: QEvent | None) -> bool:
         """Follow the viewer while docked; napari takes the parent away on closing."""

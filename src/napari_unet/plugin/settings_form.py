@@ -26,7 +26,7 @@ from napari_unet.settings import Settings
 
 Chosen = TypeVar("Chosen", bound=Settings)
 
-LARGEST_SLIDER = 500
+STEP = 0.01
 LARGEST_NUMBER = 2**31 - 1
 
 
@@ -117,9 +117,9 @@ def make_field(kind: type[Settings], name: str, *, largest: int | None = None) -
     elif info.annotation is bool:
         field = _switch()
     elif info.annotation is int:
-        field = _integer(*_range(info.metadata), largest=largest)
+        field = _integer(*_range(info.metadata, step=1), largest=largest)
     elif info.annotation is float:
-        field = _fraction(*_range(info.metadata))
+        field = _fraction(*_range(info.metadata, step=STEP))
     else:
         raise TypeError(f"{kind.__name__}.{name} has no editor")
     field.widget.setToolTip(info.description or "")
@@ -127,18 +127,21 @@ def make_field(kind: type[Settings], name: str, *, largest: int | None = None) -
     return field
 
 
-def _range(metadata: Sequence[Any]) -> tuple[float, float]:
-    """Return the smallest and the largest value that a field's constraints allow."""
+def _range(metadata: Sequence[Any], *, step: float) -> tuple[float, float]:
+    """Return the smallest and the largest value that a field's constraints allow.
+
+    What is bounded by a number that is not allowed itself begins one step beyond.
+    """
     low, high = 0.0, float(LARGEST_NUMBER)
     for part in metadata:
-        if isinstance(part, (Ge, Gt)):
-            low = float(
-                typing.cast("float", getattr(part, "ge", getattr(part, "gt", 0)))
-            )
-        if isinstance(part, (Le, Lt)):
-            high = float(
-                typing.cast("float", getattr(part, "le", getattr(part, "lt", 0)))
-            )
+        if isinstance(part, Ge):
+            low = float(typing.cast("float", part.ge))
+        elif isinstance(part, Gt):
+            low = float(typing.cast("float", part.gt)) + step
+        elif isinstance(part, Le):
+            high = float(typing.cast("float", part.le))
+        elif isinstance(part, Lt):
+            high = float(typing.cast("float", part.lt)) - step
     return low, high
 
 
@@ -177,7 +180,7 @@ def _fraction(low: float, high: float) -> Field:
     slider: Any = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
     slider.setRange(low, high)
     slider.setDecimals(2)
-    slider.setSingleStep(0.01)
+    slider.setSingleStep(STEP)
 
     def get() -> float:
         return round(float(slider.value()), 3)

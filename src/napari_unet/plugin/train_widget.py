@@ -6,8 +6,6 @@ that a worker carries out.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
@@ -28,7 +26,7 @@ from napari_unet.plugin.curves import Curves
 from napari_unet.plugin.docked import DockedWidget
 from napari_unet.plugin.job import Job, once
 from napari_unet.plugin.layers import read_layer
-from napari_unet.plugin.parts import column
+from napari_unet.plugin.parts import column, told
 from napari_unet.plugin.preferences import read_preferences, remember
 from napari_unet.plugin.shared_engine import borrow_engine
 from napari_unet.plugin.train_choice import TrainChoice
@@ -122,7 +120,7 @@ class TrainWidget(DockedWidget):
 
     def check(self) -> None:
         """Ask the training doctor; `checked` or `failed` follows."""
-        with self._told():
+        with told(self._on_failed):
             choice, layers = self.value(), self._viewer.layers
             check_choice(choice, layers)
             engine = self._engine()
@@ -133,14 +131,14 @@ class TrainWidget(DockedWidget):
 
     def annotate_next(self) -> None:
         """Look at the most uncertain region; `moved` or `failed` follows."""
-        with self._told():
+        with told(self._on_failed):
             image, labels = self._pair()
             pairs = self.form.pairs
             shapes = pairs.shapes.layer() if pairs.inside.isChecked() else None
             self._next.next(image, labels, shapes)
 
     def _start(self, *, resume: bool) -> None:
-        with self._told():
+        with told(self._on_failed):
             choice, layers = self.value(), self._viewer.layers
             check_choice(choice, layers)
             device, self._out = read_preferences().device, choice.out
@@ -188,7 +186,7 @@ class TrainWidget(DockedWidget):
         if not self.form.show_weights.isChecked():
             self._weights.hide()
             return
-        with self._told():
+        with told(self._on_failed):
             image, _ = self._pair()
             choice = self.value()
             # The pair in the boxes is the last.
@@ -278,14 +276,6 @@ class TrainWidget(DockedWidget):
 
     def _engine(self) -> Engine:
         return borrow_engine(self._user, read_preferences().compute)
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Show an error where the user looks, instead of raising it."""
-        try:
-            yield
-        except UNetError as error:
-            self._on_failed(error)
 
     def _connect(self) -> None:
         self.form.changed.connect(self._validate)

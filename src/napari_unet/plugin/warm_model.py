@@ -31,7 +31,7 @@ class WarmModel(QObject):
         super().__init__(parent)
         self.card: ModelCard | None = None
         self.error: UNetError | None = None
-        self._expected = False
+        self._expected = self.is_asked = False
         self._job = Job(self)
         self._job.done.connect(self._on_done)
         self._job.failed.connect(self._on_failed)
@@ -43,7 +43,8 @@ class WarmModel(QObject):
 
     def expect(self) -> None:
         """Say that a model will be read in a moment."""
-        self._expected, self.card, self.error = True, None, None
+        self._expected, self.is_asked = True, False
+        self.card = self.error = None
 
     def require(self) -> ModelCard:
         """Return the card.
@@ -62,6 +63,7 @@ class WarmModel(QObject):
     def load(self, engine: Engine, source: str, device: str = "auto") -> None:
         """Read another model; an empty source: none."""
         self.expect()
+        self.is_asked = True
         if not source:
             self.cancel()
             return
