@@ -211,6 +211,32 @@ def test_painting_is_scored_when_the_hand_rests(scored, viewer, qtbot):
     assert scored.findings.counts()["false"] == 0
 
 
+def test_undo_by_key_is_scored_and_measured(scored, viewer, qtbot, one_worker):
+    cells = viewer.layers["cells"]
+    with qtbot.waitSignal(scored.measured, timeout=10 * WAIT):
+        scored.measure_button.click()
+    both = [scored.scored, scored.measured]
+    with qtbot.waitSignals(both, timeout=10 * WAIT):
+        cells.fill((30, 35), 0)
+    assert scored.findings.counts()["false"] == 0
+    assert 16 not in set(cells.features["index"])
+    with qtbot.waitSignals(both, timeout=10 * WAIT):
+        cells.undo()  # what Ctrl+Z calls; the layer tells nobody
+    assert scored.findings.counts()["false"] == 1
+    features = cells.features.set_index("index")
+    assert (features["error"][16], features["area"][16]) == ("false", 100)
+
+
+def test_what_does_not_change_labels_is_not_scored_again(scored, viewer, qtbot):
+    said = []
+    scored.scored.connect(said.append)
+    viewer.layers["cells"].refresh()
+    viewer.layers["cells"].opacity = 0.5
+    assert scored._watch.is_busy
+    qtbot.waitUntil(lambda: not scored._watch.is_busy, timeout=WAIT)
+    assert said == []
+
+
 def test_a_line_drawn_with_the_mouse_splits(scored, viewer, qtbot):
     cells = viewer.layers["cells"]
     before = list(cells.mouse_drag_callbacks)

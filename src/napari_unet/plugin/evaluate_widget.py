@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QGroupBox,
@@ -25,6 +25,7 @@ from napari_unet.plugin.errors_panel import ErrorsPanel
 from napari_unet.plugin.evaluate_choice import EvaluateChoice, n_leading
 from napari_unet.plugin.evaluate_form import RED, EvaluateForm
 from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.labels_watch import LabelsWatch, fingerprint
 from napari_unet.plugin.measuring import measure_layer, rows_at, save_table
 from napari_unet.plugin.parts import column
 from napari_unet.plugin.preferences import read_preferences
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 
     from napari_unet.core.measure import Table
     from napari_unet.core.object_errors import ObjectRow
-
-# A stroke of the brush is many changes; scores follow when the hand rests.
-REST_MS = 250
 
 
 class EvaluateWidget(DockedWidget):
@@ -62,7 +60,6 @@ class EvaluateWidget(DockedWidget):
         super().__init__()
         self._viewer = viewer
         self._view: ErrorView | None = None
-        self._painted: Any = None
         self.findings: Findings | None = None
         self.table: Table | None = None
         self.form = EvaluateForm(viewer)
@@ -82,9 +79,7 @@ class EvaluateWidget(DockedWidget):
         self.save_button = QPushButton("Save table…")
         self.save_button.setToolTip("Write the measurements, and errors, as CSV.")
         self._score_job, self._measure_job = Job(self), Job(self)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
+        self._watch = LabelsWatch(self)
         self._result = QWidget()
         self._lay_out()
         self._connect()
@@ -113,7 +108,9 @@ class EvaluateWidget(DockedWidget):
             self._view = ErrorView(labels, truth)
         lead = n_leading(self.value(), labels.ndim)
         first, second = labels.data, truth.data
-        self._score_job.start(once(lambda: score(first, second, lead)))
+        self._score_job.start(
+            once(lambda: (fingerprint(first), score(first, second, lead)))
+        )
 
     def measure(self) -> None:
         """Measure every object of the labels; `measured` or `failed` follows."""
@@ -122,8 +119,11 @@ class EvaluateWidget(DockedWidget):
             return
         lead = n_leading(self.value(), labels.ndim)
         engine = borrow_engine(self._user, read_preferences().compute)
-        make = once(lambda: measure_layer(engine, labels, image, lead))
-        self._measure_job.start(make)
+
+        def measured() -> tuple[int, Table]:
+            return fingerprint(labels.data), measure_layer(engine, labels, image, lead)
+
+        self._measure_job.start(once(measured))
 
     def save(self, path: str) -> None:
         """Write the table of measurements as CSV.
@@ -164,21 +164,25 @@ class EvaluateWidget(DockedWidget):
         if self.table is not None:
             write_features(labels, rows_at(self.table, position))
 
-    def _on_scored(self, findings: Findings) -> None:
+    def _on_scored(self, found: tuple[int, Findings]) -> None:
         if self._view is None or not self._holds(self._view):
             return
+        print_, findings = found
+        self._watch.know(print_)
         self.findings = findings
         self.scores.show_scores(findings.scores)
         self.errors.show_findings(findings)
         self._result.setVisible(True)
         counts = findings.counts()
         n_errors = sum(counts.values()) - counts["matched"]
-        found = f"{counts['matched']} of {findings.scores.n_truth} objects found"
-        self._say(f"{found}, {n_errors} error{'s' * (n_errors != 1)}.")
+        text = f"{counts['matched']} of {findings.scores.n_truth} objects found"
+        self._say(f"{text}, {n_errors} error{'s' * (n_errors != 1)}.")
         self._show()
         self.scored.emit(findings)
 
-    def _on_measured(self, table: Table) -> None:
+    def _on_measured(self, found: tuple[int, Table]) -> None:
+        print_, table = found
+        self._watch.know(print_)
         self.table = table
         self.save_button.setEnabled(True)
         n = len(table["label"])
@@ -204,9 +208,9 @@ class EvaluateWidget(DockedWidget):
 
     def _on_corrected(self, text: str) -> None:
         self._say(text)
-        self._rest.start()
+        self._watch.look_soon()
 
-    def _on_rest(self) -> None:
+    def _on_other_pixels(self) -> None:
         """Score again what has been scored before, measure what has been measured."""
         if self.findings is not None and self.form.validate() is None:
             self.run()
@@ -216,7 +220,7 @@ class EvaluateWidget(DockedWidget):
     def _on_labels(self) -> None:
         """Follow the layer that is chosen now; results of another one are gone."""
         layer = self.form.labels.layer()
-        self._watch(layer)
+        self._watch.follow(layer)
         self.table = None
         self.save_button.setEnabled(False)
         self.measure_button.setEnabled(layer is not None)
@@ -242,17 +246,6 @@ class EvaluateWidget(DockedWidget):
     def _holds(self, view: ErrorView) -> bool:
         layers = self._viewer.layers
         return view.labels in layers and view.truth in layers
-
-    def _watch(self, layer: Any) -> None:
-        """Score again after painting in a layer, and in no other."""
-        if self._painted is not None:
-            self._painted.events.paint.disconnect(self._on_paint)
-        self._painted = layer
-        if layer is not None:
-            layer.events.paint.connect(self._on_paint)
-
-    def _on_paint(self, _: Any = None) -> None:
-        self._rest.start()
 
     def _on_step(self, _: Any = None) -> None:
         layer = self.form.labels.layer()
@@ -305,7 +298,7 @@ class EvaluateWidget(DockedWidget):
         self.errors.coloured.connect(lambda _: self._show())
         self.correct.corrected.connect(self._on_corrected)
         self.correct.failed.connect(self._on_failed)
-        self._rest.timeout.connect(self._on_rest)
+        self._watch.changed.connect(self._on_other_pixels)
         self._score_job.done.connect(self._on_scored)
         self._score_job.failed.connect(self._on_failed)
         self._measure_job.done.connect(self._on_measured)
@@ -318,11 +311,10 @@ class EvaluateWidget(DockedWidget):
 
     def let_go(self) -> None:
         """Stop following; the layers get their own look back."""
-        self._rest.stop()
         self.correct.choose("")
         self._forget()
         self._measure_job.cancel()
-        self._watch(None)
+        self._watch.follow(None)
         self._viewer.dims.events.current_step.disconnect(self._on_step)
         self.form.detach()
 

@@ -1,4 +1,4 @@
-"""Sample data: simulated nuclei with their truth, instantly and without a download."""
+"""Sample data: simulated nuclei with their truth, at once; public images on demand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from napari_unet.core.simulate import simulate, simulate_series
 from napari_unet.core.simulate_settings import Simulation
+from napari_unet.plugin.public_images import public_image
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -30,6 +31,27 @@ def nuclei_series() -> list[LayerData]:
     simulation = Simulation(shape=(256, 256), n_cells=30, random_seed=3)
     images, truth = simulate_series(simulation, 10)
     return _layers(images, truth, "nuclei series", (1.0, 1.0))
+
+
+def human_mitosis() -> list[LayerData]:
+    """Return nuclei of human cells, 512 x 512 px, downloaded once."""
+    image = public_image("human_mitosis")
+    return [(image, {"name": "human mitosis", "axis_labels": ("Y", "X")}, "image")]
+
+
+def cells_3d() -> list[LayerData]:
+    """Return nuclei and membranes, 60 x 256 x 256 voxels each, downloaded once."""
+    image = public_image("cells3d")
+    placed = {
+        "scale": (0.29, 0.26, 0.26),
+        "units": ("um",) * 3,
+        "axis_labels": tuple("ZYX"),
+    }
+    membranes = {"name": "membranes 3-D", "visible": False, **placed}
+    return [
+        (image[:, 0], membranes, "image"),
+        (image[:, 1], {"name": "cell nuclei 3-D", **placed}, "image"),
+    ]
 
 
 def _layers(image: Any, truth: Any, name: str, spacing: Any) -> list[LayerData]:
