@@ -18,6 +18,7 @@ from napari_unet.training_settings import Training
 LEARNING_RATES = {"adamw": 1e-3, "sgd": 1e-2}
 FINE_TUNING = 1 / 3
 MOMENTUM = 0.99
+CPU = torch.device("cpu")
 # The average of t steps reaches back over about t / 9 of them, until `ema` is reached.
 YOUNG = 9
 
@@ -125,7 +126,7 @@ def kernels(*, repeatable: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
+def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
     """Make torch's random numbers a function of `seed`; the caller's go on after."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

@@ -5,7 +5,6 @@ All guesses of training are made here, before any pixel is touched, and each is 
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +15,17 @@ import torch
 from torch import nn
 
 from napari_unet.core.tiling import Geometry
-from napari_unet.errors import AxesError, SettingsError
-from napari_unet.graph_settings import Graph
+from napari_unet.errors import SettingsError
 from napari_unet.io.training_data import TrainingImage
-from napari_unet.nn.building import not_rebuilt
 from napari_unet.nn.checkpoint import Model
+from napari_unet.nn.fine_tuning import (
+    adapt_network,
+    adopt_settings,
+    check_dimensions,
+    class_names,
+)
 from napari_unet.nn.fitting import check_images
-from napari_unet.nn.graph import GraphNetwork, with_outputs
-from napari_unet.nn.losses import INSTANCE_CHANNELS, Objective, plan_objective
+from napari_unet.nn.losses import Objective, plan_objective
 from napari_unet.nn.optimisation import seeded
 from napari_unet.nn.samples import (
     common_pixel_size,
@@ -32,13 +34,12 @@ from napari_unet.nn.samples import (
     relative_spacing,
 )
 from napari_unet.nn.unet import UNet
-from napari_unet.settings import Architecture, Opaque, Recipe, Separation
+from napari_unet.settings import Architecture, Recipe
 from napari_unet.training_settings import Training
 
 # An axis is pooled once its pixels are less than this times as large as the smallest.
 NEARLY_ISOTROPIC = 2.0
 USUAL_PATCH = {2: 256**2, 3: 2**18}
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -101,14 +102,14 @@ def plan_training(
     if model is None:
         objective = _objective(images, training, training.classes)
         arch = new_architecture(images, training, len(objective.channels))
-        with seeded(training.random_seed, CPU):
+        with seeded(training.random_seed):
             network: nn.Module = UNet(arch)
         recipe = Recipe(architecture=arch, channels=objective.channels)
     else:
-        _check_model(model, ndim)
-        training = _adopt(training, model.recipe)
-        objective = _objective(images, training, _class_names(training, model.recipe))
-        network, recipe = _adapt(model, objective, training.random_seed, notes)
+        check_dimensions(model, ndim)
+        training = adopt_settings(training, model.recipe)
+        objective = _objective(images, training, class_names(training, model.recipe))
+        network, recipe = adapt_network(model, objective, training.random_seed, notes)
     recipe = describe(recipe, images, objective, training).replace(name=name)
     planned = Model(network, recipe)
     patch = choose_patch(images, training.patch, planned.geometry)
@@ -229,73 +230,3 @@ def _check_statistics(model: Model, patch: tuple[int, ...], batch: int) -> None:
             f"A single patch of {patch} is one pixel at the bottom of the network.",
             "Give a larger patch, a larger batch, or a smaller depth.",
         )
-
-
-def _check_model(model: Model, ndim: int) -> None:
-    arch = model.recipe.architecture
-    if arch.ndim != ndim:
-        raise AxesError(
-            f"The model is {arch.ndim}-D, but the images are {ndim}-D.",
-            "Start from a model of the same dimensions, or train a new one.",
-        )
-
-
-def _adopt(training: Training, recipe: Recipe) -> Training:
-    """Let the model decide what the settings do not say: target and normalisation."""
-    loss = training.loss
-    known = {channels: target for target, channels in INSTANCE_CHANNELS.items()}
-    target = "semantic" if recipe.task == "semantic" else known.get(recipe.channels)
-    if "target" not in loss.model_fields_set and target is not None:
-        loss = loss.replace(target=target)
-    normalization = training.normalization.over(recipe.normalization)
-    return training.replace(loss=loss, normalization=normalization)
-
-
-def _class_names(training: Training, recipe: Recipe) -> tuple[str, ...]:
-    kept = recipe.channels if recipe.task == "semantic" else ()
-    return training.classes or kept
-
-
-def _adapt(
-    model: Model, objective: Objective, seed: int, notes: list[str]
-) -> tuple[nn.Module, Recipe]:
-    """Return a copy that learns, with a new last layer if the channels differ."""
-    network = copy.deepcopy(model.network).requires_grad_(True)
-    recipe = model.recipe.replace(
-        training={"from": {"name": model.recipe.name, "sha256": model.sha256}}
-    )
-    if recipe.channels == objective.channels and recipe.activation == "softmax":
-        return network, recipe
-    if not isinstance(network, UNet | GraphNetwork):
-        raise SettingsError(
-            f"The model gives {', '.join(recipe.channels)}, but "
-            f"{', '.join(objective.channels)} are to be trained.",
-            "Choose the target that the model has, or train a new model.",
-        )
-    arch, fresh, head = _with_outputs(recipe, len(objective.channels), seed)
-    state = network.state_dict().items()
-    kept = {k: v for k, v in state if not k.startswith(f"{head}.")}
-    fresh.load_state_dict({**fresh.state_dict(), **kept})
-    notes.append(
-        f"The last layer starts afresh: the model gives {', '.join(recipe.channels)}, "
-        f"but {', '.join(objective.channels)} are trained."
-    )
-    changed = recipe.replace(
-        architecture=arch, channels=objective.channels, separation=Separation()
-    )
-    return fresh, changed
-
-
-def _with_outputs(
-    recipe: Recipe, n_outputs: int, seed: int
-) -> tuple[Architecture | Graph, nn.Module, str]:
-    """Return the architecture, a new network and its head's name."""
-    with seeded(seed, CPU):
-        if isinstance(recipe.architecture, Graph):
-            graph, head = with_outputs(recipe.architecture, n_outputs)
-            return graph, GraphNetwork(graph), head
-        arch = recipe.architecture
-        if isinstance(arch, Opaque):
-            raise not_rebuilt(arch)
-        arch = arch.replace(out_channels=n_outputs)
-        return arch, UNet(arch), "head"
