@@ -77,6 +77,16 @@ def test_what_is_good_stays() -> None:
     assert found.separation == start
 
 
+def test_only_the_named_settings_are_tuned() -> None:
+    probabilities, labels = dumbbells(bridge=0.84)
+    first, second = (
+        tune_separation([probabilities], [labels], CHANNELS, Separation(), names=names)
+        for names in (("min_size", "mask_threshold"), ("seed_threshold",))
+    )
+    assert first.separation.seed_threshold == Separation().seed_threshold
+    assert (first.score < 0.1, second.score) == (True, 1.0)
+
+
 def test_without_objects_the_start_stays() -> None:
     probabilities, labels = dumbbells(bridge=0.84)
     found = tune_separation(

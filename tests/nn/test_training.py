@@ -23,11 +23,14 @@ from napari_unet.core.training_events import (
 )
 from napari_unet.core.training_facts import Finding
 from napari_unet.errors import DeviceError, ImageFileError, SettingsError
+from napari_unet.io.training_data import from_arrays
 from napari_unet.nn import training as training_module
 from napari_unet.nn import training_loop
 from napari_unet.nn.checkpoint import Model
+from napari_unet.nn.training_plan import plan_training
 from napari_unet.nn.training_state import state_path
 from napari_unet.nn.validation import Judgement, Validator
+from napari_unet.settings import Separation
 from napari_unet.training_settings import Augmentation, Loss, Training
 
 Pairs = list[tuple[Any, Any]]
@@ -276,6 +279,55 @@ def test_the_best_model_is_saved_and_a_worse_one_is_not(
     assert all(torch.equal(saved[k], v) for k, v in averages[1].items())
     assert report.recipe.training["step"] == 4
     assert report.recipe.training["steps"] == 6
+
+
+def test_each_validation_is_scored_and_saved_with_thresholds_that_suit_it(
+    pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best of two states is the one that is better when both are well cut."""
+    # Interior of the first state is faint: it needs a lower threshold than usual.
+    faint, good = (
+        Separation(seed_threshold=seeds, mask_threshold=0.3) for seeds in (0.2, 0.6)
+    )
+    found = iter([faint, good])
+    score_of = {faint.seed_threshold: 0.4, good.seed_threshold: 0.7}
+
+    def judge(self: Validator, probabilities: Any, separation: Separation) -> Judgement:
+        score = score_of.get(separation.seed_threshold, 0.0)
+        return Judgement({"mean_ap_50_90": score}, self.truth, 0.2)
+
+    monkeypatch.setattr(Validator, "tune", lambda *_: next(found))
+    monkeypatch.setattr(Validator, "judge", judge)
+    out, seen = tmp_path / "m.safetensors", []
+    job = nu.iter_train(pairs, out, training=TINY)
+    for event in job:
+        if isinstance(event, Validated):
+            saved = nu.load_model(out).recipe
+            thresholds = (
+                saved.separation.seed_threshold,
+                saved.separation.mask_threshold,
+            )
+            seen.append((event.best, thresholds, saved.scores["validation"]))
+    assert seen == [
+        (True, (0.2, 0.3), {"mean_ap_50_90": 0.4}),
+        (True, (0.6, 0.3), {"mean_ap_50_90": 0.7}),
+    ]
+
+
+def test_the_thresholds_of_a_validation_are_found_on_its_images(pairs: Pairs) -> None:
+    start = plan_training(from_arrays(pairs), TINY)
+    validator = Validator(
+        start.model, start.objective, ["pair"], [], [], torch.device("cpu")
+    )
+    truth = np.zeros((40, 40), np.int32)
+    truth[4:16, 4:19], truth[4:16, 19:34] = 1, 2
+    interior = np.full(truth.shape, 0.02)
+    interior[truth > 0] = 0.95
+    interior[4:16, 18:20] = 0.84  # a bridge between the two
+    stored = np.stack([1 - interior, interior, np.zeros_like(interior)])
+    validator.__dict__["truth"] = [truth]
+    tuned = validator.tune([np.rint(stored * 65535).astype(np.uint16)], Separation())
+    assert tuned.seed_threshold == 0.9
 
 
 def test_where_nothing_is_found_yet_the_loss_decides(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,8 +31,8 @@ SEED_SIZES = (0.0, 0.01, 0.03, 0.06, 0.12)
 ROUNDS = 3
 # A smaller gain of mean AP is noise: the value nearest to the start is kept.
 NOISE = 0.002
-# Above this many pixels, evenly spread images are tuned on.
 MOST_PIXELS = 2**24
+TUNED = ("seed_threshold", "mask_threshold", "min_seed_size", "min_size")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,9 @@ def tune_separation(
     truth: Sequence[NDArray[np.integer[Any]]],
     channels: tuple[str, ...],
     start: Separation,
+    *,
+    names: Collection[str] = TUNED,
+    most_pixels: int = MOST_PIXELS,
 ) -> Tuned:
     """Find thresholds and sizes by coordinate search for the best mean AP.
 
@@ -73,6 +76,10 @@ def tune_separation(
         Meaning of C: those of cells.
     start
         Settings to begin with. What is not tuned is kept.
+    names
+        Settings to tune, of `TUNED`.
+    most_pixels
+        Evenly spread images with about as many pixels are tuned on.
 
     Returns
     -------
@@ -90,12 +97,13 @@ def tune_separation(
             f"There are {len(probabilities)} predictions and {len(truth)} truths.",
             "Give one truth for each prediction, and at least one.",
         )
-    chosen = spread_images([labels.size for labels in truth], MOST_PIXELS)
+    chosen = spread_images([labels.size for labels in truth], most_pixels)
     trial = _Trial(
         [probabilities[i] for i in chosen], [truth[i] for i in chosen], channels
     )
     start_score = trial(start)
     grid = candidates(typical_size(trial.truth))
+    grid = {name: values for name, values in grid.items() if name in names}
     best = search(trial, start, grid) if grid else start
     return Tuned(best, trial(best), start_score, len(trial.known))
 

@@ -35,10 +35,10 @@ from napari_unet.nn.optimisation import kernels, peak_rate, rate_factor, seeded
 from napari_unet.nn.step import take_step
 from napari_unet.nn.training_plan import Start
 from napari_unet.nn.training_state import Progress, TrainingState
-from napari_unet.nn.validation import Judgement, Validator
-from napari_unet.settings import Recipe
+from napari_unet.nn.validation import THRESHOLDS, Judgement, Validator
+from napari_unet.settings import Recipe, Separation
 
-NO_SCORES = ("step", "seconds", "training_loss", "loss", "foreground")
+NO_SCORES = ("step", "seconds", "training_loss", "loss", "foreground", *THRESHOLDS)
 Request = Literal["stop"] | None
 Events = Generator[TrainingEvent, Request, None]
 
@@ -194,9 +194,11 @@ class Loop:
         progress, average = self.progress, self.state.average
         began = time.perf_counter()
         probabilities = self.validator.predict(average, self.precision)
-        judged = self.validator.judge(probabilities, self.start.model.recipe.separation)
+        start = self.start.model.recipe.separation
+        separation = self.validator.tune(probabilities, start)
+        judged = self.validator.judge(probabilities, separation)
         loss = self.validator.loss(average, self.precision)
-        is_best = self._note(judged, loss)
+        is_best = self._note(judged, loss, separation)
         if is_best:
             self.state.keep_best()
         self._spend(time.perf_counter() - began)
@@ -218,7 +220,7 @@ class Loop:
         self.budget.validation_seconds = seconds
         self.budget.validated_at = self.progress.seconds
 
-    def _note(self, judged: Judgement, loss: float) -> bool:
+    def _note(self, judged: Judgement, loss: float, separation: Separation) -> bool:
         """Write a row of history; return whether this is the best so far."""
         progress = self.progress
         recent = progress.losses[max(0, progress.validated) :]
@@ -228,6 +230,7 @@ class Loop:
             "training_loss": math.fsum(recent) / max(1, len(recent)),
             "loss": loss,
             "foreground": judged.foreground,
+            **{name: getattr(separation, name) for name in THRESHOLDS},
             **judged.scores,
         }
         progress.history.append(row)
@@ -298,7 +301,12 @@ class Loop:
         }
         scores = {name: row[name] for name in row if name not in NO_SCORES}
         kept = {"validation": scores} if scores else {}
-        return recipe.replace(training=training, scores=kept)
+        tuned = {name: row[name] for name in THRESHOLDS if name in row}
+        return recipe.replace(
+            training=training,
+            scores=kept,
+            separation=recipe.separation.replace(**tuned),
+        )
 
     def _write(self, weights: Mapping[str, Tensor], recipe: Recipe) -> None:
         network = copy.deepcopy(self.start.model.network)

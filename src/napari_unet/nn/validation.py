@@ -21,6 +21,7 @@ from napari_unet.core.separation import separate_instances, separate_semantic
 from napari_unet.core.targets import IGNORED
 from napari_unet.core.tiling import choose_tile, make_grid
 from napari_unet.core.training_events import Example
+from napari_unet.core.tuning import tune_separation
 from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.losses import Batch, Objective
 from napari_unet.nn.optimisation import autocast
@@ -29,6 +30,10 @@ from napari_unet.settings import Prediction, Separation, Tiling
 
 Stored = npt.NDArray[Any]
 Labels = npt.NDArray[np.int32]
+
+THRESHOLDS = ("seed_threshold", "mask_threshold")
+TUNING_PIXELS = 2**21
+"""Pixels that each validation tunes on: a second or two of work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +125,23 @@ class Validator:
         if self.objective.task == "semantic":
             return separate_semantic(stored)
         return separate_instances(stored, self.objective.channels, separation)
+
+    def tune(self, probabilities: Sequence[Stored], start: Separation) -> Separation:
+        """Find the thresholds that suit the network as it is now, on a few images.
+
+        They move while a network learns: under fixed ones a better network can score
+        worse.
+        """
+        if self.objective.task == "semantic":
+            return start
+        return tune_separation(
+            probabilities,
+            self.truth,
+            self.objective.channels,
+            start,
+            names=THRESHOLDS,
+            most_pixels=TUNING_PIXELS,
+        ).separation
 
     def judge(
         self, probabilities: Sequence[Stored], separation: Separation
