@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from napari_unet.settings import Fraction, Normalization, Settings
 
@@ -262,6 +262,12 @@ class Training(Settings):
     normalization: Normalization = Normalization()
     augmentation: Augmentation = Augmentation()
     loss: Loss = Loss()
+
+    @model_validator(mode="after")
+    def _limited(self) -> Self:
+        if self.minutes is None and self.steps is None:
+            raise ValueError("give minutes or steps: without either it never ends")
+        return self
 
     @field_validator("patch", mode="before")
     @classmethod

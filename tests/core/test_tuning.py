@@ -15,6 +15,7 @@ from napari_unet.core.tuning import (
     NOISE,
     SEED_THRESHOLDS,
     candidates,
+    richest_window,
     search,
     spread_images,
     tune_separation,
@@ -152,6 +153,29 @@ def test_images_are_spread_when_there_are_too_many() -> None:
     assert spread_images([10] * 6, 100) == [0, 1, 2, 3, 4, 5]
     assert spread_images([10] * 6, 30) == [0, 2, 4]
     assert spread_images([10] * 6, 1) == [0]
+
+
+def test_of_a_large_image_the_window_with_the_most_objects_is_tuned_on() -> None:
+    labels = np.zeros((100, 200), np.int32)
+    labels[55:95, 110:140] = 7
+    window = richest_window(labels, 5000)
+    assert window == (slice(50, 100), slice(100, 200))
+    assert labels[window].size == 5000
+    assert np.count_nonzero(labels[window]) == np.count_nonzero(labels)
+    assert labels[richest_window(labels, labels.size)].shape == labels.shape
+
+    probabilities, truth = dumbbells(bridge=0.84, n=5)
+    padded, wide = np.zeros((2, 100, 800), np.uint16), np.zeros((100, 800), np.int32)
+    padded[0] = 65535
+    padded[..., 500:540], wide[:, 500:540] = probabilities, truth
+    found = tune_separation(
+        [padded], [wide], CHANNELS, Separation(), most_pixels=wide.size // 4
+    )
+    assert (found.separation.seed_threshold, found.score) == (0.9, 1.0)
+
+
+def test_very_large_ids_cost_no_memory() -> None:
+    assert typical_size([np.array([[2**31 - 1] * 5 + [0]], np.int32)]) == 5.0
 
 
 def test_numbers_that_differ_are_refused() -> None:

@@ -13,11 +13,11 @@ from napari_unet.nn import device as devices
 from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.device import (
     choose_device,
-    exact_arithmetic,
     is_available,
     is_out_of_memory,
     release_memory,
 )
+from napari_unet.nn.kernels import exact_arithmetic, training_kernels
 from napari_unet.pipeline import segment
 from napari_unet.settings import Tiling
 
@@ -151,6 +151,27 @@ def test_an_error_restores_too() -> None:
     before = arithmetic()
     with pytest.raises(KeyError):
         leave_by_an_error()
+    assert arithmetic() == before
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_a_training_step_beside_a_tile_changes_nothing_for_it(
+    repeatable: bool,
+) -> None:
+    cudnn = torch.backends.cudnn
+    before = arithmetic()
+    with exact_arithmetic(CPU, "float32"):
+        exact = arithmetic()
+        with training_kernels(repeatable=repeatable):
+            assert arithmetic() == exact
+        assert arithmetic() == exact
+    assert arithmetic() == before
+    with training_kernels(repeatable=repeatable):
+        assert (cudnn.benchmark, cudnn.deterministic) == (not repeatable, repeatable)
+        with exact_arithmetic(CPU, "float32"):
+            assert arithmetic() == exact
+        assert (cudnn.benchmark, cudnn.deterministic) == (not repeatable, repeatable)
     assert arithmetic() == before
 
 

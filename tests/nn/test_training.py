@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import napari_unet as nu
+from napari_unet.core.augment import Sample
 from napari_unet.core.events import Note
 from napari_unet.core.training_events import (
     Planned,
@@ -27,6 +28,7 @@ from napari_unet.io.training_data import from_arrays
 from napari_unet.nn import training as training_module
 from napari_unet.nn import training_loop
 from napari_unet.nn.checkpoint import Model
+from napari_unet.nn.predict import Predictor
 from napari_unet.nn.training_plan import plan_training
 from napari_unet.nn.training_state import state_path
 from napari_unet.nn.validation import Judgement, Validator
@@ -328,6 +330,36 @@ def test_the_thresholds_of_a_validation_are_found_on_its_images(pairs: Pairs) ->
     validator.__dict__["truth"] = [truth]
     tuned = validator.tune([np.rint(stored * 65535).astype(np.uint16)], Separation())
     assert tuned.seed_threshold == 0.9
+
+
+def test_where_memory_is_full_validation_goes_on_in_smaller_tiles(
+    pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = plan_training(from_arrays(pairs), TINY)
+    pixels = np.random.default_rng(3).random((1, 512, 512), np.float32)
+    sample = Sample(pixels, np.zeros((512, 512), np.uint8), np.ones((512, 512)))
+    validator = Validator(
+        start.model, start.objective, ["large"], [sample], [], torch.device("cpu")
+    )
+    limit, reads = [2**30], []
+    whole = validator.predict(start.model.network.eval(), "float32")
+    keep = Predictor.values
+
+    def full(self: Predictor, tile: Any) -> torch.Tensor:
+        reads.append(tile[0].size)
+        if tile[0].size > limit[0]:
+            raise MemoryError
+        return keep(self, tile)
+
+    monkeypatch.setattr(Predictor, "values", full)
+    limit[0] = 2**17
+    found = validator.predict(start.model.network.eval(), "float32")
+    assert reads[0] > limit[0]
+    # Stored values may round the other way where sums are added in another order.
+    assert np.abs(found[0].astype(int) - whole[0]).max() <= 1
+    limit[0] = 0
+    with pytest.raises(DeviceError, match="too small for validation"):
+        validator.predict(start.model.network.eval(), "float32")
 
 
 def test_where_nothing_is_found_yet_the_loss_decides(

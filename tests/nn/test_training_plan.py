@@ -26,6 +26,7 @@ from napari_unet.nn.preparation import prepare
 from napari_unet.nn.samples import common_pixel_size, median_diameter
 from napari_unet.nn.training_plan import choose_pooling, plan_training
 from napari_unet.nn.unet import UNet, ronneberger2015
+from napari_unet.processing_settings import ScaleLinear, ZeroMeanUnitVariance
 from napari_unet.settings import Architecture, Recipe
 from napari_unet.training_settings import Training
 
@@ -110,6 +111,30 @@ def test_a_valid_network_is_trained_further(
     # Dropout follows from the seed as well.
     assert losses[0] == losses[1]
     assert losses[0][0] != losses[0][1]
+
+
+def test_steps_that_training_does_not_take_are_not_kept(
+    discs: Callable[..., Any],
+) -> None:
+    """Patches are scaled by the percentiles alone: `segment` must do the same."""
+    architecture = Architecture(base_channels=2, depth=2, out_channels=3)
+    recipe = Recipe(
+        architecture=architecture,
+        channels=("background", "interior", "boundary"),
+        preprocessing=(ZeroMeanUnitVariance(),),
+        postprocessing=(ScaleLinear(gain=(0.5,), offset=(0.0,)),),
+    )
+    model = Model(UNet(architecture), recipe)
+    start = plan_training(from_arrays([discs(0)]), TINY, model)
+    assert start.fine_tuning
+    kept = start.model.recipe
+    assert (kept.preprocessing, kept.postprocessing) == ((), ())
+
+
+def test_without_any_budget_training_is_refused() -> None:
+    with pytest.raises(SettingsError, match="give minutes or steps"):
+        Training.parse({"minutes": None})
+    assert Training.parse({"minutes": None, "steps": 3}).steps == 3
 
 
 def test_the_start_is_scored_and_stays_if_training_harms(

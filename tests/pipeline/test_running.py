@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_unet.core.events import Note, TileDone
+from napari_unet.core.events import Note, SampleDone, TileDone
 from napari_unet.core.mirror import read_mirrored
 from napari_unet.core.tiling import AxisGeometry
 from napari_unet.errors import DeviceError, DeviceFullError, SettingsError
@@ -143,6 +143,30 @@ def test_full_memory_restarts_with_smaller_tiles_and_says_so():
     assert found.provenance["tile"] != [32, 32]
     with pytest.raises(DeviceError, match="too small for any tile"):
         segment(stripes(), ByHand(most_pixels=1), axes="YX")
+
+
+def test_full_memory_in_mid_series_begins_the_whole_series_again():
+    """All frames are cut alike, whichever of them met the full memory."""
+
+    class FullLater(ByHand):
+        def predict(self, plan, reader, grid, out):
+            self.sizes.append(grid.tile[0])
+            if len(self.sizes) == 3:
+                raise DeviceFullError("The memory is full.", "Buy more.")
+            yield from super().predict(plan, reader, grid, out)
+
+    frames = np.stack([stripes()] * 4)
+    backend = FullLater()
+    options = {"axes": "TYX", "tiling": Tiling(tile=(32,))}
+    events, found = segment(frames, backend, **options)
+    large, small = backend.sizes[0], backend.sizes[-1]
+    assert large > small
+    # Two frames, the one that failed, itself again, the last, and the first two again.
+    assert backend.sizes == [large] * 3 + [small] * 4
+    done = [event.sample["T"] for event in events if isinstance(event, SampleDone)]
+    assert done == [0, 1, 2, 3, 0, 1]
+    assert found.provenance["tile"][0] == small
+    np.testing.assert_array_equal(found.labels, segment(frames, axes="TYX")[1].labels)
 
 
 def test_a_resampled_region_is_that_of_the_whole():

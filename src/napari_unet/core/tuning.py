@@ -7,6 +7,7 @@ on nothing but the images.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -79,7 +80,8 @@ def tune_separation(
     names
         Settings to tune, of `TUNED`.
     most_pixels
-        Evenly spread images with about as many pixels are tuned on.
+        Evenly spread images with about as many pixels are tuned on, and of an image
+        that is larger still a window.
 
     Returns
     -------
@@ -98,8 +100,14 @@ def tune_separation(
             "Give one truth for each prediction, and at least one.",
         )
     chosen = spread_images([labels.size for labels in truth], most_pixels)
+    windows = [richest_window(truth[i], most_pixels) for i in chosen]
     trial = _Trial(
-        [probabilities[i] for i in chosen], [truth[i] for i in chosen], channels
+        [
+            np.ascontiguousarray(probabilities[i][:, *w])
+            for i, w in zip(chosen, windows, strict=True)
+        ],
+        [truth[i][w] for i, w in zip(chosen, windows, strict=True)],
+        channels,
     )
     start_score = trial(start)
     grid = candidates(typical_size(trial.truth))
@@ -154,8 +162,8 @@ def candidates(typical: float) -> dict[str, tuple[float, ...]]:
 
 def typical_size(truth: Iterable[NDArray[np.integer[Any]]]) -> float:
     """Return the median number of pixels of all objects; 0 without any."""
-    sizes = [np.bincount(labels[labels > 0])[1:] for labels in truth]
-    found = np.concatenate([size[size > 0] for size in sizes] or [np.zeros(0, np.intp)])
+    sizes = [np.unique(t[t > 0], return_counts=True)[1] for t in truth]
+    found = np.concatenate(sizes or [np.zeros(0, np.intp)])
     return float(np.median(found)) if found.size else 0.0
 
 
@@ -166,6 +174,26 @@ def spread_images(sizes: Sequence[int], most_pixels: int) -> list[int]:
     if total > most_pixels:
         count = max(1, math.floor(count * most_pixels / total))
     return [round(i * len(sizes) / count) for i in range(count)]
+
+
+def richest_window(
+    labels: NDArray[np.integer[Any]], most_pixels: int
+) -> tuple[slice, ...]:
+    """Return the part of an image, of about `most_pixels`, with the most in objects.
+
+    All of it if it is not larger. Otherwise it is cut into windows of its own
+    proportions; of equal ones the first is taken.
+    """
+    if labels.size <= most_pixels:
+        return (slice(None),) * labels.ndim
+    scale = (most_pixels / labels.size) ** (1 / labels.ndim)
+    window = [max(1, math.floor(n * scale)) for n in labels.shape]
+    starts = [range(0, n - w + 1, w) for n, w in zip(labels.shape, window, strict=True)]
+    windows = [
+        tuple(slice(at, at + w) for at, w in zip(corner, window, strict=True))
+        for corner in itertools.product(*starts)
+    ]
+    return max(windows, key=lambda part: np.count_nonzero(labels[part] > 0))
 
 
 def _pixels(parts: Sequence[float], typical: float, least: int) -> tuple[float, ...]:

@@ -75,9 +75,10 @@ class Model:
     def predictor(self, prediction: Prediction, device: torch.device) -> Predictor:
         """Return the network ready to run; the last one made is kept."""
         key = prediction, device
-        if key not in self._predictors:
+        found = self._predictors.get(key)
+        if found is None:
+            found = make_predictor(self.network, self.recipe, prediction, device)
+            # Another thread may do the same: each returns what it made or found.
             self._predictors.clear()
-            self._predictors[key] = make_predictor(
-                self.network, self.recipe, prediction, device
-            )
-        return self._predictors[key]
+            self._predictors[key] = found
+        return found

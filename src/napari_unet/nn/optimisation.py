@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from napari_unet.nn.device import PRECISIONS
+from napari_unet.nn.kernels import PRECISIONS
 from napari_unet.training_settings import Training
 
 # Peak learning rates; from a trained model, a third: it has less far to go.
@@ -111,18 +111,6 @@ def autocast(
     if dtype is None:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
-
-
-@contextlib.contextmanager
-def kernels(*, repeatable: bool) -> Iterator[None]:
-    """Choose the convolutions of CUDA for a while: repeatable ones, or the fastest."""
-    cudnn = torch.backends.cudnn
-    before = cudnn.benchmark, cudnn.deterministic
-    cudnn.benchmark, cudnn.deterministic = not repeatable, repeatable
-    try:
-        yield
-    finally:
-        cudnn.benchmark, cudnn.deterministic = before
 
 
 @contextlib.contextmanager

@@ -31,8 +31,9 @@ from napari_unet.core.stitching import Blender
 from napari_unet.core.tiling import Geometry, Grid, Tile
 from napari_unet.errors import SettingsError
 from napari_unet.nn.averaging import turn, turn_back, turns_of
-from napari_unet.nn.device import exact_arithmetic, is_out_of_memory, release_memory
+from napari_unet.nn.device import is_out_of_memory, release_memory
 from napari_unet.nn.graph import GraphNetwork
+from napari_unet.nn.kernels import exact_arithmetic
 from napari_unet.nn.monotone import FIXED_NORMS
 from napari_unet.settings import Prediction, Recipe
 

@@ -230,7 +230,7 @@ def _largest_class(labels: npt.NDArray[np.int32]) -> int:
 
 def _diameters(image: TrainingImage) -> npt.NDArray[np.float64]:
     labels, ndim = image.labels, image.labels.ndim
-    sizes = np.bincount(labels[labels > 0])
-    volumes = sizes[sizes > 0] * float(np.prod(relative_spacing(image)))
+    sizes = np.unique(labels[labels > 0], return_counts=True)[1]
+    volumes = sizes * float(np.prod(relative_spacing(image)))
     ball = np.pi / 4 if ndim == 2 else np.pi / 6
     return np.asarray((volumes / ball) ** (1 / ndim))

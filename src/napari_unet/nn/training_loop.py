@@ -30,8 +30,9 @@ from napari_unet.nn.batches import Patches, iter_batches
 from napari_unet.nn.budget import ASKED, Budget
 from napari_unet.nn.checkpoint import save_model
 from napari_unet.nn.device import is_out_of_memory, release_memory
+from napari_unet.nn.kernels import training_kernels
 from napari_unet.nn.losses import Batch
-from napari_unet.nn.optimisation import kernels, peak_rate, rate_factor, seeded
+from napari_unet.nn.optimisation import peak_rate, rate_factor, seeded
 from napari_unet.nn.step import take_step
 from napari_unet.nn.training_plan import Start
 from napari_unet.nn.training_state import Progress, TrainingState
@@ -160,7 +161,8 @@ class Loop:
         seed = (training.random_seed * SPREAD + number) % 2**63
         repeatable = training.steps is not None
         try:
-            with seeded(seed, self.device), kernels(repeatable=repeatable):
+            kernels = training_kernels(repeatable=repeatable)
+            with seeded(seed, self.device), kernels:
                 losses = take_step(
                     self.state,
                     batch,
@@ -215,8 +217,9 @@ class Loop:
         )
 
     def _spend(self, seconds: float) -> None:
-        """Note how long a validation took."""
-        self.progress.seconds += seconds
+        """Note how long a validation took; that of the start costs no budget."""
+        if self.progress.step:
+            self.progress.seconds += seconds
         self.budget.validation_seconds = seconds
         self.budget.validated_at = self.progress.seconds
 

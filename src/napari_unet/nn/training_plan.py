@@ -190,6 +190,9 @@ def describe(
         pixel_size=common_pixel_size(images),
         diameter=median_diameter(images) if instances else None,
         normalization=training.normalization,
+        # Patches were scaled by `normalization` alone.
+        preprocessing=(),
+        postprocessing=(),
         scores={},
         versions={
             "napari-unet-cells": version("napari-unet-cells"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,17 +19,20 @@ from napari_unet.core.overlap import NOT_ANNOTATED
 from napari_unet.core.semantic_metrics import semantic_scores
 from napari_unet.core.separation import separate_instances, separate_semantic
 from napari_unet.core.targets import IGNORED
-from napari_unet.core.tiling import choose_tile, make_grid
+from napari_unet.core.tiling import Geometry, choose_tile, make_grid
 from napari_unet.core.training_events import Example
 from napari_unet.core.tuning import tune_separation
+from napari_unet.errors import DeviceError, SettingsError
 from napari_unet.nn.checkpoint import Model
+from napari_unet.nn.device import is_out_of_memory, release_memory
 from napari_unet.nn.losses import Batch, Objective
 from napari_unet.nn.optimisation import autocast
-from napari_unet.nn.predict import iter_predict, make_predictor
+from napari_unet.nn.predict import Predictor, iter_predict, make_predictor
 from napari_unet.settings import Prediction, Separation, Tiling
 
 Stored = npt.NDArray[Any]
 Labels = npt.NDArray[np.int32]
+Pixels = npt.NDArray[np.float32]
 
 THRESHOLDS = ("seed_threshold", "mask_threshold")
 TUNING_PIXELS = 2**21
@@ -103,22 +106,51 @@ class Validator:
         prediction = Prediction.parse({"precision": precision})
         predictor = make_predictor(network, recipe, prediction, self.device)
         blend = self.model.geometry if self.model.tile_dependent_layers else None
-        results = []
-        for sample in self.samples:
-            pixels = sample.image
-            shape = pixels.shape[1:]
-            out = np.empty((len(recipe.channels), *shape), np.uint16)
-            tile = choose_tile(
-                shape,
-                self.model.geometry,
-                bytes_per_pixel=self.model.bytes_per_pixel,
-                memory_budget=Tiling().memory_budget,
-            )
+        return [
+            self._predict(predictor, sample.image, blend) for sample in self.samples
+        ]
+
+    def _predict(
+        self, predictor: Predictor, pixels: Pixels, blend: Geometry | None
+    ) -> Stored:
+        """Return one image's probabilities, in smaller tiles if memory is full."""
+        shape = pixels.shape[1:]
+        out = np.empty((len(self.model.recipe.channels), *shape), np.uint16)
+        for tile in self._tiles(shape):
             grid = make_grid(shape, tile, self.model.geometry)
-            for _ in iter_predict(predictor, _reader(pixels), grid, out, blend=blend):
-                pass
-            results.append(out)
-        return results
+            tiles = iter_predict(predictor, _reader(pixels), grid, out, blend=blend)
+            try:
+                for _ in tiles:
+                    pass
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                release_memory(self.device)
+            else:
+                return out
+        raise DeviceError(
+            f"The memory of {self.device} is too small for validation.",
+            "Lower the batch, the patch size, or the network's base channels.",
+        )
+
+    def _tiles(self, shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        """Yield the usual tile, then smaller and smaller ones."""
+        budget, last = Tiling().memory_budget, None
+        while budget:
+            try:
+                tile = choose_tile(
+                    shape,
+                    self.model.geometry,
+                    bytes_per_pixel=self.model.bytes_per_pixel,
+                    memory_budget=budget,
+                )
+            except SettingsError:
+                if last is None:
+                    raise
+                return
+            if tile != last:
+                yield tile
+            budget, last = budget // 4, tile
 
     def separate(self, stored: Stored, separation: Separation) -> Labels:
         """Return cells, or classes."""
@@ -209,8 +241,8 @@ def _labels(sample: Sample) -> Labels:
     return sample.labels
 
 
-def _reader(pixels: npt.NDArray[np.float32]) -> Any:
-    def read(region: Region) -> npt.NDArray[np.float32]:
+def _reader(pixels: Pixels) -> Any:
+    def read(region: Region) -> Pixels:
         return pixels[(slice(None), *region)]
 
     return read

@@ -8,6 +8,7 @@ both give one answer.
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -92,16 +93,22 @@ def run(
     source, notes = Source(plan), list(plan.notes)
     for text in notes:
         yield Note(text)
-    for index, sample in enumerate(samples):
+    todo, done = deque(samples), list[Sample]()
+    while todo:
+        sample = todo.popleft()
         reader = source.normalised(sample)
         target = axes.probabilities_view(probabilities, sample)
         job = _predict(plan, backend, reader, grid=grid, out=target)
-        count = _Count(index, len(samples), sample)
-        grid = yield from _counted(job, notes, count)
+        count = _Count(len(done), len(samples), sample)
+        used = yield from _counted(job, notes, count)
+        if used is not grid:  # one picture has one tile shape: the others once more
+            todo.extend(done)
+            grid, done = used, []
         axes.labels_view(labels, sample)[...] = labels_of_sample(
             plan, backend, target, plan.separation
         )
-        yield SampleDone(index + 1, len(samples), sample)
+        done.append(sample)
+        yield SampleDone(len(done), len(samples), sample)
     for text in _invalid_notes(source.measured):
         notes.append(text)
         yield Note(text)
@@ -165,7 +172,7 @@ def _predict(
     """Fill `out` with one sample's probabilities; return the grid that was used.
 
     If memory runs out with one tile in flight, the sample is begun again with smaller
-    tiles, and the later ones follow it.
+    tiles.
     """
     resampled = plan.resampling is not None
     predicted = np.zeros((len(out), *grid.shape), out.dtype) if resampled else out
