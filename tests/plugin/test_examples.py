@@ -25,19 +25,56 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+@pytest.fixture
+def play(tmp_path):
+    """Return a function that runs an example and returns what it prints."""
+
+    def run(name: str, *arguments: object) -> str:
+        found = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                WITHOUT_GL,
+                EXAMPLES / f"{name}.py",
+                *map(str, arguments),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=500,
+        )
+        assert found.returncode == 0, found.stdout + found.stderr
+        return found.stdout
+
+    return run
+
+
 @pytest.mark.gui
-def test_segment_in_napari(tmp_path):
+def test_segment_in_napari(play, tmp_path):
     out = tmp_path / "labels.tif"
-    command = [sys.executable, "-c", WITHOUT_GL]
-    found = subprocess.run(
-        [*command, EXAMPLES / "segment_in_napari.py", out],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert found.returncode == 0, found.stderr
+    said = play("segment_in_napari", out)
     labels = tifffile.imread(out)
     n_cells = len(np.unique(labels)) - 1
     assert 110 <= n_cells <= 130
-    assert f"{n_cells} cells with a lower threshold" in found.stdout
-    assert "seg = nu.segment(" in found.stdout
+    assert f"{n_cells} cells with a lower threshold" in said
+    assert "seg = nu.segment(" in said
+
+
+@pytest.mark.gui
+def test_train_in_napari(play, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    said = play("train_in_napari", out, 12)
+    assert said.startswith("12 steps: {")
+    assert f"cells with {out}" in said
+    assert out.is_file()
+
+
+@pytest.mark.gui
+def test_evaluate_in_napari(play, tmp_path):
+    from napari_unet.io.tables import read_table
+
+    out = tmp_path / "objects.csv"
+    said = play("evaluate_in_napari", out)
+    assert "AP 0.9" in said
+    table = read_table(out)
+    assert 105 <= len(table["label"]) <= 130
+    assert "false" not in table["error"].tolist()

@@ -195,6 +195,47 @@ def test_numbers_of_a_preview_meet_their_colours():
         np.testing.assert_array_equal(painted[1:], own[1:kept])
 
 
+def test_a_preview_keeps_the_colormap_and_other_frames_do_not_touch_it(
+    make_napari_viewer,
+):
+    from napari_unet.pipeline.given import plan_given
+    from napari_unet.pipeline.options import parse_options
+    from napari_unet.plugin.colours import PALETTE
+    from napari_unet.plugin.outputs import Outputs
+
+    viewer = make_napari_viewer()
+    frames = np.zeros((2, 16, 16), np.uint8)
+    source = viewer.add_image(frames, name="p", axis_labels=("t", "y", "x"))
+    plan = plan_given(frames, "TYX", parse_options({"rgb": False}))
+    outputs = Outputs(viewer, source, plan, np.zeros((1, 2, 16, 16), np.uint16))
+    assert not outputs.put_next(), "a layer at a time"
+    assert outputs.put_next()
+    layer = outputs.labels
+    one = np.zeros((16, 16), np.int32)
+    one[2:6, 2:6] = 1
+    first, second = {"T": 0}, {"T": 1}
+    outputs.show_colours(first)
+    outputs.finish_sample(first, one, np.array([0, 5], np.uint8))
+    final = layer.colormap
+    np.testing.assert_allclose(final.map(1), PALETTE[5])
+
+    two = one.copy()
+    two[8:12, 2:6] = 2
+    numbers = outputs.provisional_numbers(first, np.array([0, 5, 7], np.uint8))
+    outputs.preview(first, np.s_[:, 0:8], numbers[two][:, 0:8])
+    assert layer.colormap is final
+    drawn = final.map(layer.data[0])
+    np.testing.assert_allclose(drawn[3, 3], PALETTE[5])
+    np.testing.assert_allclose(drawn[9, 3], PALETTE[7])
+    np.testing.assert_array_equal(outputs.painted(first)[9, 3], 7)
+
+    outputs.finish_sample(second, one, np.array([0, 3], np.uint8))
+    assert layer.colormap is final, "the frame in view is another one"
+    outputs.show_colours(second)
+    np.testing.assert_allclose(layer.colormap.map(1), PALETTE[3])
+    assert outputs.n_cells == 2
+
+
 def test_numbers_of_many_previews_stay_in_32_bits():
     from napari_unet.plugin.colours import table_of
 

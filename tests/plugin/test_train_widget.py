@@ -123,6 +123,8 @@ def test_new_labels_lie_on_the_image_with_the_brush_in_hand(opened, viewer):
 
 
 def test_train_watch_and_use(opened, viewer, qtbot, tmp_path):
+    from qtpy.QtWidgets import QGraphicsView
+
     from napari_unet.plugin.segment_widget import SegmentWidget
 
     segment = SegmentWidget(viewer)
@@ -140,6 +142,8 @@ def test_train_watch_and_use(opened, viewer, qtbot, tmp_path):
     assert len(opened.curves.losses) == 8
     assert [e.step for e in validated] == [s for s, _ in opened.curves.scores]
     assert opened.curves.best is not None
+    plots = opened.curves.findChild(QGraphicsView).ci.items
+    assert [plot.getAxis("left").autoSIPrefixScale for plot in plots] == [1.0, 1.0]
     assert segment.form.model.value() == str(tmp_path / "mine.safetensors")
     assert opened.value().start == str(tmp_path / "mine.safetensors")
     assert opened.row.button.text() == "Train"

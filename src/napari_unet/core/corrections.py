@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.draw import line
 
 from napari_unet.core.overlap import label_array
 from napari_unet.errors import AxesError, SettingsError
@@ -61,6 +60,8 @@ class Stroke:
 
     def pixels(self, shape: tuple[int, ...]) -> tuple[NDArray[np.intp], ...]:
         """Return the pixels under the line that are inside an array of `shape`."""
+        from skimage.draw import line  # slow to load, for when nothing is drawn
+
         corners = np.rint(self.points).astype(np.intp)
         first, second = self.plane
         ends = [corners[[0]][:, [first, second]]]

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage import measure
 
 from napari_unet.core.label_axes import as_label_ids
 from napari_unet.core.split import Split, image_hash
@@ -230,6 +229,8 @@ def measure_objects(labels: NDArray[Any]) -> Objects:
 
 def _count_pieces(ranks: NDArray[np.int32], count: int) -> NDArray[np.int64]:
     """Return the number of connected regions of equal rank, for ranks 1 to `count`."""
+    from skimage import measure  # slow to load, and many only want `Finding`
+
     regions = measure.label(  # type: ignore[no-untyped-call]
         ranks, background=0, connectivity=ranks.ndim
     )

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from skimage.draw import polygon2mask
 
 from napari_unet.core.label_axes import as_label_ids
 from napari_unet.engine.training_order import AnnotatedImage, TrainingOrder
@@ -161,6 +160,8 @@ def annotated_mask(shapes: Shapes, layer: Labels | Image) -> npt.NDArray[np.bool
     layer
         Says where its pixels lie.
     """
+    from skimage.draw import polygon2mask
+
     shape = tuple(layer.data.shape)
     mask = np.zeros(shape, np.bool_)
     for corners, kind in zip(shapes.data, shapes.shape_type, strict=True):

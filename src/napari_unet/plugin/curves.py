@@ -34,8 +34,6 @@ class Curves(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        import pyqtgraph
-
         self.losses: list[tuple[int, float]] = []
         self.validation: list[tuple[int, float]] = []
         self.scores: list[tuple[int, float]] = []
@@ -45,6 +43,14 @@ class Curves(QWidget):
             "Above: the loss of each step (blue) and on the validation images "
             "(orange). Below: the score on them; the white point is the model kept."
         )
+        self._lines: dict[str, Any] = {}
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+
+    def _build(self) -> None:
+        """Make the plots when the first training begins: few need them, and late."""
+        import pyqtgraph
+
         view = pyqtgraph.GraphicsLayoutWidget()
         view.setBackground(BACKGROUND)
         view.setMinimumHeight(240)
@@ -53,7 +59,7 @@ class Curves(QWidget):
         for plot, name in ((self._loss, "loss"), (self._score, "score")):
             _style(plot, name)
         self._score.setXLink(self._loss)
-        self._score.setLabel("bottom", "step", color=GREY)
+        _label(self._score, "bottom", "step")
         self._lines = {
             "raw": self._loss.plot(pen=pyqtgraph.mkPen(LOSS)),
             "smooth": self._loss.plot(pen=pyqtgraph.mkPen(SMOOTH, width=2)),
@@ -63,9 +69,9 @@ class Curves(QWidget):
                 pen=None, symbol="o", symbolSize=11, symbolBrush=BEST, symbolPen=None
             ),
         }
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(view)
+        layout = self.layout()
+        if layout is not None:
+            layout.addWidget(view)
 
     def clear(self) -> None:
         """Begin with empty plots."""
@@ -80,7 +86,6 @@ class Curves(QWidget):
     def add_validation(self, event: Validated) -> None:
         """Note a validation, and draw."""
         self.score_name, score = _first(event.scores)
-        self._score.setLabel("left", self.score_name, color=GREY)
         self.validation.append((event.step, event.loss))
         self.scores.append((event.step, score))
         if event.best:
@@ -89,6 +94,9 @@ class Curves(QWidget):
 
     def draw(self) -> None:
         """Draw all points."""
+        if not self._lines:
+            self._build()
+        _label(self._score, "left", self.score_name)
         steps, losses = _columns(_thinned(self.losses))
         self._lines["raw"].setData(steps, losses)
         self._lines["smooth"].setData(steps, _smooth(losses))
@@ -103,7 +111,7 @@ def _first(scores: Mapping[str, float]) -> tuple[str, float]:
 
 
 def _style(plot: PlotItem, name: str) -> None:
-    plot.setLabel("left", name, color=GREY)
+    _label(plot, "left", name)
     plot.showGrid(x=True, y=True, alpha=0.15)
     plot.setMenuEnabled(False)
     plot.hideButtons()
@@ -111,7 +119,11 @@ def _style(plot: PlotItem, name: str) -> None:
         plot.getAxis(side).setTextPen(GREY)
         plot.getAxis(side).setPen(GREY)
     plot.getAxis("left").setWidth(52)
-    plot.getAxis("left").enableAutoSIPrefix(False)
+
+
+def _label(plot: PlotItem, side: str, text: str) -> None:
+    """Name an axis, whose numbers stay as they are and are not shown in thousandths."""
+    plot.setLabel(side, text, color=GREY, siPrefixEnableRanges=())
 
 
 def _marked(plot: PlotItem, colour: str) -> Any:

@@ -30,6 +30,9 @@ from napari_unet.settings import Separation
 if TYPE_CHECKING:
     from napari_unet.pipeline.result import Segmentation
 
+# Milliseconds between two drawings of the probabilities, of the whole plane each.
+PAUSE = 150
+
 
 @dataclass(frozen=True, eq=False)
 class Order:
@@ -76,9 +79,13 @@ class SegmentRun(QObject):
         self.was_cancelled = False
         self._order: Order | None = None
         self._building: Outputs | None = None
-        self._next_layer = QTimer(self)
-        self._next_layer.setSingleShot(True)
-        self._next_layer.timeout.connect(self._put_layer)
+        self._next_layer, self._draw = QTimer(self), QTimer(self)
+        for timer, work in (
+            (self._next_layer, self._put_layer),
+            (self._draw, self._draw_probabilities),
+        ):
+            timer.setSingleShot(True)
+            timer.timeout.connect(work)
         self._job, self.live = Job(self, asks=True), LiveSeparation(self)
         self._job.event.connect(self._on_event)
         self._job.done.connect(self._on_done)
@@ -167,6 +174,11 @@ class SegmentRun(QObject):
         outputs.show_colours(self._looked_at(outputs)[0])
         self.live.attach(outputs, order.engine)
 
+    def _draw_probabilities(self) -> None:
+        outputs = self._on_screen()
+        if outputs is not None:
+            outputs.refresh_channels()
+
     def _put_layers(self) -> None:
         """Add what is left: labels are there to be shown."""
         while self._building is not None:
@@ -177,7 +189,8 @@ class SegmentRun(QObject):
         outputs = self._on_screen()
         if outputs is None or outputs.plan.resampling is not None:
             return
-        outputs.refresh_channels()
+        if not self._draw.isActive():
+            self._draw.start(PAUSE)
         sample, box = self._looked_at(outputs)
         if dict(event.sample) == sample and meets(event.tile.write, box):
             self.live.look(self.separation, sample, event.tile.write)

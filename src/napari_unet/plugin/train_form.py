@@ -68,7 +68,10 @@ class TrainForm(QWidget):
         self.planes = QCheckBox()
         self.network = SettingsForm(Training, NETWORK)
         self._describe()
-        self._fill_start()
+        self.is_complete = False
+        self.start.addItem(NEW, "")
+        for path in sorted(BUNDLED.glob("*.safetensors")):
+            self._list(path.stem)
         self._lay_out()
         self._connect()
         self.set_value(TrainChoice())
@@ -76,6 +79,16 @@ class TrainForm(QWidget):
     def attach(self) -> None:
         """Follow the viewer's layers."""
         self.pairs.attach()
+
+    def complete(self) -> None:
+        """Fill in what stands in the preferences: own models, and a file's folder."""
+        if not self.is_complete:
+            self.is_complete = True
+            recent = [
+                path for path in read_preferences().recent if Path(path).is_file()
+            ]
+            for source in (*own_models(), *recent):
+                self._list(source)
         if not self.out.text():
             self.out.setText(str(free_name(self.pairs.image.value())))
 
@@ -120,15 +133,11 @@ class TrainForm(QWidget):
 
     def choose_start(self, source: str) -> None:
         """Go on from a model by name or path; it is listed if it is new."""
-        if self.start.findData(source) < 0:
-            self.start.addItem(Path(source).name, source)
+        self._list(source)
         self.start.setCurrentIndex(self.start.findData(source))
 
-    def _fill_start(self) -> None:
-        bundled = sorted(path.stem for path in BUNDLED.glob("*.safetensors"))
-        recent = [path for path in read_preferences().recent if Path(path).is_file()]
-        self.start.addItem(NEW, "")
-        for source in dict.fromkeys([*bundled, *own_models(), *recent]):
+    def _list(self, source: str) -> None:
+        if self.start.findData(source) < 0:
             self.start.addItem(Path(source).name, source)
 
     def _on_preset(self) -> None:

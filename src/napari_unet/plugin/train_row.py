@@ -9,6 +9,7 @@ from napari_unet.core.training_events import StepDone
 from napari_unet.plugin.progress_row import ProgressRow, duration
 
 PARTS = 1000
+PAUSE = 0.1  # seconds of training
 
 
 class TrainRow(ProgressRow):
@@ -23,6 +24,7 @@ class TrainRow(ProgressRow):
         )
         self.again.setVisible(False)
         super().__init__(parent)
+        self._shown = 0.0
         self.bar.setToolTip("Part of the time that is used.")
         layout = self.layout()
         if layout is not None:
@@ -51,7 +53,10 @@ class TrainRow(ProgressRow):
         self.say("Stopping: the best model is scored once more and tuned…")
 
     def show_step(self, event: StepDone, score: str) -> None:
-        """Show how far a training is, and its score."""
+        """Show how far a training is, and its score; ten times a second at most."""
+        if event.seconds - self._shown < PAUSE and event.seconds > self._shown:
+            return
+        self._shown = event.seconds
         self.bar.setRange(0, PARTS)
         self.bar.setValue(round(event.progress * PARTS))
         left = ""

@@ -34,6 +34,7 @@ from napari_unet.plugin.train_form import TrainForm, free_name
 from napari_unet.plugin.train_row import TrainRow
 from napari_unet.plugin.train_run import TrainPreview, TrainRun, visible_scene
 from napari_unet.plugin.view import current_position
+from napari_unet.plugin.warming import Warming
 from napari_unet.plugin.weights_view import WeightsView
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class TrainWidget(DockedWidget):
             WeightsView(viewer, self),
             AnnotateNext(viewer, self),
         )
-        self._check = Job(self)
+        self._check, self._warming = Job(self), Warming(self, "pyqtgraph")
         self.curves.setVisible(False)
         parts = (self.form, self.check_panel, self.row, self.curves, self.next_button)
         column(self, parts)
@@ -91,6 +92,7 @@ class TrainWidget(DockedWidget):
 
     def value(self) -> TrainChoice:
         """Return all that is chosen."""
+        self.form.complete()
         return self.form.value()
 
     def set_value(self, choice: TrainChoice) -> None:
@@ -166,7 +168,7 @@ class TrainWidget(DockedWidget):
 
     def _validate(self) -> None:
         """Mark what is wrong, and disable Train until it is right."""
-        if self._run.is_running:
+        if self._run.is_running or not self.form.is_complete:
             return
         problem: UNetError | None = None
         out = self.form.out.text().strip()
@@ -278,6 +280,7 @@ class TrainWidget(DockedWidget):
         return borrow_engine(self._user, read_preferences().compute)
 
     def _connect(self) -> None:
+        self._warming.ready.connect(self._on_ready)
         self.form.changed.connect(self._validate)
         self.form.weights_changed.connect(self._show_weights)
         self.check_panel.button.clicked.connect(self.check)
@@ -305,13 +308,18 @@ class TrainWidget(DockedWidget):
     def follow(self) -> None:
         """Follow the viewer."""
         self.form.attach()
-        self._validate()
+        self._warming.start()
+
+    def _on_ready(self) -> None:
+        if self._attached:
+            self.form.complete()
+            self._validate()
 
     def let_go(self) -> None:
         """Stop following; a training ends at once, and can be resumed."""
         self.check_panel.close_sheet()
         self._run.abort()
-        for work in (self._preview, self._next, self._check):
+        for work in (self._preview, self._next, self._check, self._warming):
             work.cancel()
         self._weights.hide()
         self.form.detach()

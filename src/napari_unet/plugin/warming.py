@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.plugin.colours import table_of
 from napari_unet.plugin.job import Job, once
@@ -11,20 +13,44 @@ from napari_unet.plugin.preferences import read_preferences
 
 
 class Warming(QObject):
-    """Says `ready` when the preferences can be read at once."""
+    """Says `ready` when the preferences can be read at once.
+
+    Parameters
+    ----------
+    parent
+        Owner.
+    module
+        Loaded, too, if it is named.
+    """
 
     ready = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, module: str = "") -> None:
         super().__init__(parent)
+        self._module = module
         self._preferences, self._labels = Job(self), Job(self)
         self._preferences.stopped.connect(self.ready)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._begin)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin once the window has nothing else to do."""
+        self._soon.start(0)
+
+    def cancel(self) -> None:
+        """Forget it; `ready` is not said any more, unless it is under way."""
+        self._soon.stop()
+
+    def _begin(self) -> None:
         # For the first of them napari reads the manifests of all plugins.
         self._preferences.start(once(read_preferences))
-        self._labels.start(once(warm_labels))
+        self._labels.start(once(self._load))
+
+    def _load(self) -> None:
+        if self._module:
+            importlib.import_module(self._module)
+        warm_labels()
 
 
 def warm_labels() -> None:
