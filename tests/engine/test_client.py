@@ -153,6 +153,12 @@ def test_a_killed_worker_is_an_error_and_the_next_call_starts_another(tmp_path):
         engine.close()
 
 
+def test_what_a_task_prints_does_not_stop_the_worker(engine):
+    for _ in range(3):
+        future = engine.submit(print, "x" * 2**16)
+        assert future.result(timeout=60) is None
+
+
 def _call_forever(engine: Engine) -> None:
     while True:  # until the killed process is really gone
         engine.result(engine.submit(worker_tasks.keep_file, "a.txt", b"still here"))

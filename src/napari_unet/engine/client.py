@@ -11,22 +11,23 @@ import atexit
 import contextlib
 import logging
 import threading
+import time
+import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from napari_unet.core.axes import ArrayLike
 from napari_unet.core.events import Event
 from napari_unet.engine import worker_tasks
+from napari_unet.engine.compute import Compute as Compute
 from napari_unet.engine.worker_process import WorkerProcess
 from napari_unet.engine.worker_tasks import NetworkUse
 from napari_unet.errors import WorkerError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
-    from distributed.security import Security
 
     from napari_unet.engine.client_backend import WorkerBackend
     from napari_unet.pipeline.model_card import ModelCard
@@ -40,65 +41,14 @@ Result = TypeVar("Result")
 # How often a waiting call looks whether the local worker is still alive, in seconds.
 PULSE = 0.1
 CONNECT_TIMEOUT = 20.0
+# How often it looks whether the worker of a cluster is still there.
+PLACE_PULSE = 2.0
 
 # Work that someone looks at goes before tiles.
 URGENT = 10
 
 # Arrays above this go straight to the worker, and not along with the task.
 LARGE = 2**16
-
-
-@dataclass(frozen=True)
-class Compute:
-    """Where work runs.
-
-    Parameters
-    ----------
-    address
-        Of a scheduler, such as ``"tls://gpu-server:8786"``; empty: a process here.
-    ca_file, cert_file, key_file
-        The user's certificate for that address, PEM.
-    """
-
-    address: str = ""
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-
-    def security(self) -> Security:
-        """Return the credentials.
-
-        Raises
-        ------
-        WorkerError
-            If the address is not one of TLS, or a file of the certificate is missing.
-        """
-        from distributed.security import Security
-
-        if not self.address:
-            return Security.temporary()
-        if not self.address.startswith("tls://"):
-            raise WorkerError(
-                f"The address {self.address} is not encrypted.",
-                "Give one that starts with tls://, and a certificate.",
-            )
-        files = {
-            "certificate authority": self.ca_file,
-            "certificate": self.cert_file,
-            "key": self.key_file,
-        }
-        missing = [name for name, path in files.items() if not Path(path).is_file()]
-        if missing:
-            raise WorkerError(
-                f"The file of the {missing[0]} for {self.address} is missing.",
-                "Give the three PEM files of your certificate.",
-            )
-        return Security(
-            require_encryption=True,
-            tls_ca_file=self.ca_file,
-            tls_client_cert=self.cert_file,
-            tls_client_key=self.key_file,
-        )
 
 
 class Engine:
@@ -115,6 +65,7 @@ class Engine:
         self._lock = threading.RLock()
         self._client: Client | None = None
         self._process: WorkerProcess | None = None
+        self._place: list[str] | None = None
         self._ended: WorkerError | None = None
         atexit.register(self.release)
 
@@ -158,19 +109,30 @@ class Engine:
         client = self.client()
         sent = [self.send(arg) if _is_large(arg) else arg for arg in args]
         with self._connection(client):
-            return client.submit(task, *sent, pure=False, priority=priority, **kwargs)
+            return client.submit(
+                task,
+                *sent,
+                workers=self._place,
+                pure=False,
+                priority=priority,
+                **kwargs,
+            )
 
     def send(self, value: Any) -> Future:
         """Copy a value to the worker, where tasks can use it until it is let go."""
         client = self.client()
         with self._connection(client):
-            return client.scatter(value, direct=True, hash=False)
+            return client.scatter(value, direct=True, hash=False, workers=self._place)
 
     def result(self, future: Future) -> Any:
         """Wait for a future; notice within a moment when the worker has died."""
         from distributed import wait
 
+        looked = time.monotonic()
         while not future.done():
+            if self._place and time.monotonic() > looked + PLACE_PULSE:
+                self._check_place(future.client)
+                looked = time.monotonic()
             gone = contextlib.suppress(TimeoutError, CancelledError)
             with gone, future.client.as_current():
                 wait([future], timeout=PULSE)
@@ -204,7 +166,7 @@ class Engine:
         """End the local worker (or the connection): all device memory is given back."""
         with self._lock:
             client, process = self._client, self._process
-            self._client = self._process = None
+            self._client = self._process = self._place = None
         if client is not None:
             _close(client)
         if process is not None:
@@ -257,8 +219,8 @@ class Engine:
         """Return the worker as a backend of the pipeline, for one model."""
         from napari_unet.engine.client_backend import WorkerBackend
 
-        use = NetworkUse(card.source, options.prediction, options.device)
-        return WorkerBackend(self, use)
+        how = options.prediction, options.device
+        return WorkerBackend(self, NetworkUse(card.source, *how, card.sha256))
 
     def _connect(self) -> Client:
         from distributed import Client
@@ -269,19 +231,34 @@ class Engine:
             self._process = WorkerProcess(security)
             address = self._process.address
         try:
-            return Client(
+            client = Client(
                 address,
                 security=security,
                 set_as_default=False,
                 direct_to_workers=True,
                 timeout=CONNECT_TIMEOUT,
             )
+            if self._process is None:
+                self._place = [choose_worker(client)]
+            return client
         except (OSError, TimeoutError) as error:
             self.release()
             raise WorkerError(
                 f"The worker at {address} cannot be reached: {error}.",
                 "Check the address, the certificate and that it runs.",
             ) from None
+
+    def _check_place(self, client: Client) -> None:
+        """Say when the chosen worker is gone: its tasks would wait for ever."""
+        with self._connection(client):
+            workers = client.nthreads()
+        place = self._place
+        if client is self._client and place and place[0] not in workers:
+            self.release()
+            raise WorkerError(
+                f"The worker at {place[0]} has ended.",
+                "Press Run again: another one of its cluster is chosen.",
+            )
 
     @contextlib.contextmanager
     def _connection(self, client: Client) -> Iterator[None]:
@@ -314,6 +291,29 @@ class Engine:
             self._ended = process.why_ended()
             self.release()
             raise self._ended
+
+
+def choose_worker(client: Client) -> str:
+    """Return the address of the worker of a cluster that does the least.
+
+    Trainings, and what was sent, live on one worker; all that belongs together must
+    meet there.
+
+    Raises
+    ------
+    WorkerError
+        If there is none; the connection is closed.
+    """
+    tasks = client.processing()
+    if not tasks:
+        _close(client)
+        raise WorkerError(
+            "The scheduler has no workers.", "Start one there, then press Run again."
+        )
+    # Several viewers that connect to an idle cluster should not all take the first.
+    own = sorted(tasks, key=lambda worker: zlib.crc32(f"{client.id}{worker}".encode()))
+    found: str = min(own, key=lambda worker: len(tasks[worker]))
+    return found
 
 
 def _close(client: Client) -> None:

@@ -62,6 +62,8 @@ async def serve(credentials: dict[str, str], folder: str) -> None:
     ):
         sys.stdout.write(json.dumps({"address": scheduler.address}) + "\n")
         sys.stdout.flush()
+        # Nobody reads further lines, and a pipe that is full would stop who prints.
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         # A scheduler without its worker would let everybody wait for ever.
         ends = [asyncio.ensure_future(part.finished()) for part in (scheduler, worker)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.core.run_lengths import RunLengths, encode
+from napari_unet.errors import CheckpointError
 from napari_unet.pipeline.model_card import ModelCard, card_of
 from napari_unet.settings import Prediction, Separation
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 Colours = npt.NDArray[np.uint8]
+
+# Time of writing and size of a file.
+Version = tuple[int, int]
+_VERSIONS: dict[tuple[str, str], Version] = {}
 
 # Networks kept, so that going back and forth between two costs nothing.
 N_KEPT = 2
@@ -44,11 +49,14 @@ class NetworkUse:
         Precision, averaging and storage.
     device
         As in `Options`.
+    sha256
+        Of the file that the caller's card describes; empty: as the file is now.
     """
 
     source: str
     prediction: Prediction
     device: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ def describe(source: str) -> ModelCard:
 
 def warm_up(use: NetworkUse) -> None:
     """Do once what only the first call pays for: kernels, graphs, compilation."""
-    predictor, model = _predictor(use), _load(use.source)
+    predictor, model = _predictor(use), _model(use)
     recipe = model.recipe
     shape = tuple(axis.accepted_size(1) for axis in model.geometry)
     pixels = np.zeros((recipe.architecture.in_channels, *shape), np.float32)
@@ -228,18 +236,38 @@ def _device_thread() -> ThreadPoolExecutor:
 def _predictor(use: NetworkUse) -> Predictor:
     from napari_unet.nn.device import choose_device
 
-    return _load(use.source).predictor(use.prediction, choose_device(use.device))
+    return _model(use).predictor(use.prediction, choose_device(use.device))
+
+
+def _model(use: NetworkUse) -> Model:
+    """Return the model that the caller knows, also if its file is another by now.
+
+    A training may write it anew while tiles are computed, which must not mix.
+    """
+    version = _VERSIONS.get((use.source, use.sha256))
+    model = _load_version(use.source, version) if version else _load(use.source)
+    if use.sha256 not in ("", model.sha256):
+        raise CheckpointError(
+            f"The file {Path(use.source).name} is another than the model that was "
+            "chosen.",
+            "Choose another model and then this one again, so that it is read anew.",
+        )
+    return model
 
 
 def _load(source: str) -> Model:
     """Return the model; it is read again when its file has changed."""
     path = Path(source)
     found = path.stat() if path.exists() else None
-    return _load_version(source, (found.st_mtime_ns, found.st_size) if found else None)
+    version = (found.st_mtime_ns, found.st_size) if found else None
+    model = _load_version(source, version)
+    if version is not None:
+        _VERSIONS[source, model.sha256] = version
+    return model
 
 
 @functools.lru_cache(maxsize=N_KEPT)
-def _load_version(source: str, version: tuple[int, int] | None) -> Model:
+def _load_version(source: str, version: Version | None) -> Model:
     from napari_unet.nn.checkpoint import load_model
 
     del version

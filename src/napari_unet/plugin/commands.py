@@ -51,13 +51,17 @@ def copy_as_python() -> None:
     """Copy a script that makes the selected labels layer again."""
     from napari.utils.notifications import show_info, show_warning
 
+    from napari_unet.plugin.layers import KEY
     from napari_unet.plugin.script import as_python, copy_text
 
     try:
-        layer = _viewer().layers.selection.active
+        layers = _viewer().layers
+        layer = layers.selection.active
         if layer is None:
             raise SettingsError("No layer is selected.", "Select a labels layer.")
-        copy_text(as_python(layer))
+        name = layer.metadata.get(KEY, {}).get("source", "")
+        source = next((image for image in layers if image.name == name), None)
+        copy_text(as_python(layer, source))
     except UNetError as error:
         show_warning(str(error))
     else:

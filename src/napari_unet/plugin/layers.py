@@ -10,11 +10,11 @@ import numpy as np
 from napari_unet.core.axes import AXES, ArrayLike, guess_axes
 from napari_unet.errors import AxesError
 from napari_unet.io.units import micrometres
+from napari_unet.plugin.hand_edits import KEY as KEY
+from napari_unet.plugin.hand_edits import forget_history, is_edited, note_edits
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
-
-KEY = "napari_unet"
 
 _NAMES = {
     "T": ("t", "time", "frame", "frames"),
@@ -143,11 +143,17 @@ def output_name(source: str, what: str) -> str:
     return f"{source} [{what}]"
 
 
-def find_output(layers: Any, source: str, what: str) -> Layer | None:
-    """Return the output of an earlier run on the layer called `source`."""
+def find_output(
+    layers: Any, source: str, what: str, *, edited: bool = False
+) -> Layer | None:
+    """Return the output of an earlier run on the layer called `source`.
+
+    Labels that were corrected by hand are the user's, and found only as `edited`.
+    """
     for layer in layers:
-        made = layer.metadata.get(KEY)
-        if made and (made.get("source"), made.get("output")) == (source, what):
+        made = layer.metadata.get(KEY, {})
+        is_it = (made.get("source"), made.get("output")) == (source, what)
+        if is_it and is_edited(layer) == edited:
             found: Layer = layer
             return found
     return None
@@ -170,6 +176,8 @@ def add_empty_labels(viewer: Any, image: Image) -> Labels:
 def put_layer(viewer: Any, kind: str, data: Any, **given: Any) -> Layer:
     """Add an output layer, or update the one of an earlier run in place.
 
+    Labels that were corrected by hand since are left, and a layer is added.
+
     Parameters
     ----------
     viewer
@@ -185,8 +193,11 @@ def put_layer(viewer: Any, kind: str, data: Any, **given: Any) -> Layer:
     layer = find_output(viewer.layers, made["source"], made["output"])
     if layer is None:
         added: Layer = getattr(viewer, f"add_{kind}")(data, **given)
+        if kind == "labels":
+            note_edits(added)
         return added
     layer.data = data
+    forget_history(layer)
     layer.metadata = {**layer.metadata, **given["metadata"]}
     for name in ("scale", "translate", "rotate", "shear", "affine", "units"):
         if name in given:

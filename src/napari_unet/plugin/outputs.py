@@ -7,14 +7,21 @@ here, so a preview that arrives late can never overwrite it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_unet.plugin.colours import Colours, ColourTable, table_of
-from napari_unet.plugin.layers import KEY, output_name, placement, put_layer
+from napari_unet.plugin.hand_edits import forget_history, is_edited, made_of
+from napari_unet.plugin.layers import (
+    KEY,
+    find_output,
+    output_name,
+    placement,
+    put_layer,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -38,6 +45,9 @@ def sample_key(sample: Sample) -> tuple[tuple[str, int], ...]:
 class Outputs:
     """Layers that lie on their source.
 
+    Labels that the user corrected by hand are left as they are, and shown no more:
+    what comes then goes to a layer of its own.
+
     Parameters
     ----------
     viewer
@@ -48,13 +58,20 @@ class Outputs:
         How it is segmented.
     probabilities
         Fixed point, C first; shown as it is, one layer a channel.
+    say
+        Called with a sentence when labels are left.
     """
 
     def __init__(
-        self, viewer: Any, source: Image, plan: Plan, probabilities: Array
+        self,
+        viewer: Any,
+        source: Image,
+        plan: Plan,
+        probabilities: Array,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.viewer, self.source, self.plan = viewer, source, plan
-        self.probabilities = probabilities
+        self.probabilities, self._say = probabilities, say
         self._tables: dict[Any, ColourTable] = {}
         self._n_final: dict[Any, int] = {}
         self._drawn = self._no_cells = table_of()
@@ -84,7 +101,9 @@ class Outputs:
 
     def finish_sample(self, sample: Sample, labels: Array, colours: Colours) -> None:
         """Show the labels of one sample."""
+        self._leave_edited()
         self.plan.axes.labels_view(self.labels.data, sample)[...] = labels
+        forget_history(self.labels)
         self._tables[sample_key(sample)] = table_of(colours)
         self._n_final[sample_key(sample)] = len(colours) - 1
         if self._is_shown(sample):
@@ -92,6 +111,7 @@ class Outputs:
 
     def preview(self, sample: Sample, box: Box, labels: Array) -> None:
         """Show labels of a box, with `provisional_numbers`."""
+        self._leave_edited()
         self.plan.axes.labels_view(self.labels.data, sample)[box] = labels
         if self._is_shown(sample):
             self.labels.refresh(extent=False, thumbnail=False, highlight=False)
@@ -150,7 +170,30 @@ class Outputs:
         is_deep = self.viewer.dims.ndisplay > 2
         return is_deep or self._shown in (None, sample_key(sample))
 
+    def _leave_edited(self) -> None:
+        """Go on in another layer if this one was corrected by hand."""
+        left = self.labels
+        if is_edited(left):
+            self.labels = self._put_labels()
+            self.labels.metadata = {**self.labels.metadata, KEY: made_of(left)}
+            self.labels.colormap = self._drawn.colormap()
+
     def _put_labels(self) -> Labels:
+        layers, name = self.viewer.layers, self.source.name
+        left = None
+        if find_output(layers, name, CELLS) is None:
+            left = find_output(layers, name, CELLS, edited=True)
+        layer = self._put_labels_layer()
+        if left is not None:
+            left.visible = False
+            if self._say is not None:
+                self._say(
+                    f"{left.name} was corrected by hand: it is kept, hidden, and new "
+                    f"labels are in {layer.name}."
+                )
+        return layer
+
+    def _put_labels_layer(self) -> Labels:
         zeros = np.zeros(self.plan.axes.labels_shape, np.int32)
         colormap = self._no_cells.colormap()
         layer: Labels = put_layer(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.errors import SettingsError
+import numpy as np
+
+from napari_unet.errors import SettingsError, UNetError
 from napari_unet.plugin.layers import KEY
 from napari_unet.settings import (
     Normalization,
@@ -36,8 +39,16 @@ def origin_of(layer: Image) -> dict[str, Any]:
     return {}
 
 
-def as_python(layer: Layer) -> str:
+def as_python(layer: Layer, source: Image | None = None) -> str:
     """Return a script that makes the labels of `layer` again, without a viewer.
+
+    Parameters
+    ----------
+    layer
+        The labels.
+    source
+        The image they were made of, if it is there: the script reads its file only
+        where that gives the same pixels.
 
     Raises
     ------
@@ -50,7 +61,30 @@ def as_python(layer: Layer) -> str:
             f"The layer {layer.name} does not say how it was made.",
             "Choose a labels layer that the Segment widget has finished.",
         )
+    origin = made.get("origin", {})
+    if source is not None and "path" in origin and not is_read_as(source, origin):
+        made = {**made, "origin": {"other_path": origin["path"]}}
     return script_of(made)
+
+
+def is_read_as(layer: Image, origin: dict[str, Any]) -> bool:
+    """Whether `read_image` gives the pixels of a layer; one line of them is compared.
+
+    A reader may have split channels, chosen a series or turned axes round.
+    """
+    from napari_unet.io.images import read_image
+
+    data = layer.data[0] if layer.multiscale else layer.data
+    dtype = np.dtype(data.dtype).newbyteorder("=")
+    try:
+        with contextlib.closing(read_image(origin["path"])) as found:
+            if (found.shape, found.dtype) != (tuple(data.shape), dtype):
+                return False
+            line = tuple(slice(n // 2, n // 2 + 1) for n in found.shape[:-1])
+            one, other = np.asarray(found.data[*line, :]), np.asarray(data[*line, :])
+            return bool(np.array_equal(one, other))
+    except UNetError:
+        return False
 
 
 def copy_text(text: str) -> None:
@@ -98,9 +132,12 @@ def _imports(origin: dict[str, Any]) -> list[str]:
 def _reading(origin: dict[str, Any]) -> str:
     if _is_own_sample(origin):
         return f"{SAMPLES[origin['sample'][1]]}()[0][0]"
-    path = origin.get("path", "image.tif")
-    note = "" if "path" in origin else "  # the layer had no file: name it here"
-    return f"read_image({Path(path).as_posix()!r}).data{note}"
+    if "path" in origin:
+        return f"read_image({Path(origin['path']).as_posix()!r}).data"
+    note = "the layer had no file"
+    if "other_path" in origin:
+        note = f"{Path(origin['other_path']).name} was read in another way"
+    return f"read_image('image.tif').data  # {note}: name it here"
 
 
 def _is_own_sample(origin: dict[str, Any]) -> bool:

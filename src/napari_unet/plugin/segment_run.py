@@ -28,6 +28,7 @@ from napari_unet.plugin.view import visible_region
 from napari_unet.settings import Separation
 
 if TYPE_CHECKING:
+    from napari_unet.errors import UNetError
     from napari_unet.pipeline.result import Segmentation
 
 # Milliseconds between two drawings of the probabilities, of the whole plane each.
@@ -61,9 +62,11 @@ class SegmentRun(QObject):
     `progress` carries tiles done and all tiles; `finished` the `Segmentation`;
     `stopped` comes last, after `cancel` too; `tuned` says that all labels are those of
     a full run with the last settings.
+    `noted` carries a sentence for the user.
     """
 
     progress = Signal(int, int)
+    noted = Signal(str)
     finished = Signal(object)
     failed = Signal(object)
     stopped = Signal()
@@ -76,7 +79,7 @@ class SegmentRun(QObject):
         self.notes: list[str] = []
         self.separation = Separation()
         self.show_probabilities = False
-        self.was_cancelled = False
+        self.was_cancelled = self._has_failed = False
         self._order: Order | None = None
         self._building: Outputs | None = None
         self._next_layer, self._draw = QTimer(self), QTimer(self)
@@ -89,7 +92,7 @@ class SegmentRun(QObject):
         self._job, self.live = Job(self, asks=True), LiveSeparation(self)
         self._job.event.connect(self._on_event)
         self._job.done.connect(self._on_done)
-        self._job.failed.connect(self.failed)
+        self._job.failed.connect(self._on_failed)
         self._job.stopped.connect(self._on_stopped)
         self.live.failed.connect(self.failed)
         self.live.finished.connect(self._on_tuned)
@@ -103,7 +106,7 @@ class SegmentRun(QObject):
         """Run; what was under way is dropped."""
         self.live.stop()
         self._building = self.outputs = None
-        self.notes, self.was_cancelled = [], False
+        self.notes, self.was_cancelled, self._has_failed = [], False, False
         self._order, plan = order, order.plan
         self.separation = plan.separation
         view = visible_region(self._viewer, order.source, plan.axes.axes)
@@ -150,7 +153,11 @@ class SegmentRun(QObject):
     def _on_event(self, event: Any) -> None:
         if isinstance(event, Started) and self._order is not None:
             self._building = Outputs(
-                self._viewer, self._order.source, self._order.plan, event.probabilities
+                self._viewer,
+                self._order.source,
+                self._order.plan,
+                event.probabilities,
+                self._note,
             )
             self._next_layer.start(0)
         elif isinstance(event, TileDone):
@@ -160,6 +167,10 @@ class SegmentRun(QObject):
             self._on_sample(event)
         elif isinstance(event, Note):
             self.notes.append(event.text)
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        self.noted.emit(text)
 
     def _put_layer(self) -> None:
         """Add one layer; when all are there, follow what is looked at."""
@@ -212,13 +223,17 @@ class SegmentRun(QObject):
 
     def _on_stopped(self) -> None:
         self._put_layers()
-        # The sliders may have moved meanwhile; a cancelled run has only previews.
+        # The sliders may have moved meanwhile; a run that broke off has only previews.
         moved = (
             self._order is not None and self.separation != self._order.plan.separation
         )
-        if moved or self.was_cancelled:
+        if moved or self.was_cancelled or self._has_failed:
             self.separate(self.separation)
         self.stopped.emit()
+
+    def _on_failed(self, error: UNetError) -> None:
+        self._has_failed = True
+        self.failed.emit(error)
 
     def _on_tuned(self, result: tuple[Separation, Any]) -> None:
         outputs = self._on_screen()

@@ -137,7 +137,7 @@ class SegmentWidget(QWidget):
         """
         if self.outputs is None:
             raise SettingsError("There is no result yet.", "Press Run first.")
-        script = as_python(self.outputs.labels)
+        script = as_python(self.outputs.labels, self.outputs.source)
         copy_text(script)
         self.progress.say("Copied: a script that makes exactly these labels.")
         return script
@@ -193,7 +193,8 @@ class SegmentWidget(QWidget):
         self._validate()
 
     def _engine(self) -> Engine:
-        return shared_engine.borrow_engine(self._user, read_preferences().compute)
+        compute, busy = read_preferences().compute, self._run.is_running
+        return shared_engine.borrow_engine(self._user, compute, busy=busy)
 
     def _backend(self, plan: Plan) -> Any:
         card: Any = plan.model
@@ -287,6 +288,7 @@ class SegmentWidget(QWidget):
         self._model.loaded.connect(self._on_card)
         self._model.failed.connect(self._on_no_card)
         self._run.progress.connect(self.progress.show_progress)
+        self._run.noted.connect(self.progress.say)
         self._run.finished.connect(self._on_finished)
         self._run.failed.connect(self._on_failed)
         self._run.stopped.connect(self._on_stopped)

@@ -75,22 +75,28 @@ class TrainChoice(Settings):
     out: str = Field("", description="File of the model, ending in .safetensors.")
 
     def training(self) -> Training:
-        """Return the settings that the training takes."""
-        by_steps = {"steps": self.steps} if self.steps else {"steps": None}
+        """Return the settings that the training takes.
+
+        What is as usual does not count as given: there a model to go on from decides.
+        """
+        usual = Training()
+        chosen = {
+            name: value for name, value in self.network if value != getattr(usual, name)
+        }
         return Training.parse(
             {
-                **self.network.model_dump(),
-                **by_steps,
+                **chosen,
+                "steps": self.steps or None,
                 "minutes": self.minutes,
-                "loss": self.loss_settings().model_dump(),
-                "augmentation": AUGMENTATIONS[self.augmentation]().model_dump(),
+                "loss": self.loss_settings(),
+                "augmentation": AUGMENTATIONS[self.augmentation](),
             }
         )
 
     def loss_settings(self) -> Loss:
         """Return the preset of the loss with the height and reach chosen."""
-        base: Loss = LOSSES[self.loss]()
-        return Loss.parse({**base.model_dump(), "w0": self.w0, "sigma": self.sigma})
+        preset: Loss = LOSSES[self.loss]()
+        return preset.replace(w0=self.w0, sigma=self.sigma)
 
 
 def options_of(choice: TrainChoice, device: str, *, resume: bool) -> dict[str, Any]:

@@ -248,7 +248,10 @@ class TrainWidget(DockedWidget):
 
         for widget in self._viewer.window.dock_widgets.values():
             if isinstance(widget, SegmentWidget):
-                widget.form.model.set_value(path)
+                model = widget.form.model
+                if model.value() == path:  # the file is another than it has read
+                    model.changed.emit(path)
+                model.set_value(path)
 
     def _on_checked(self, check: Any) -> None:
         self.row.say("")
@@ -277,7 +280,8 @@ class TrainWidget(DockedWidget):
         (self.abort if self._stopping else self.stop)()
 
     def _engine(self) -> Engine:
-        return borrow_engine(self._user, read_preferences().compute)
+        compute, busy = read_preferences().compute, self._run.is_running
+        return borrow_engine(self._user, compute, busy=busy)
 
     def _connect(self) -> None:
         self._warming.ready.connect(self._on_ready)

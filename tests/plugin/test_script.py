@@ -1,0 +1,45 @@
+"""The copied script reads the file only where that gives the layer's pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.gui
+
+FILE = np.arange(2 * 12 * 12, dtype=np.uint16).reshape(2, 12, 12)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "is_same"),
+    [
+        (FILE, True),
+        (FILE.astype(">u2"), True),
+        (FILE[1], False),
+        (FILE.astype(np.float32), False),
+        (FILE[::-1], False),
+        (np.swapaxes(FILE, 1, 2), False),
+    ],
+)
+def test_a_file_that_a_reader_took_apart_is_not_named(
+    make_napari_viewer, monkeypatch, tmp_path, pixels, is_same
+):
+    from napari_unet.plugin import script
+
+    path = tmp_path / "cells.npy"
+    np.save(path, FILE)
+    viewer = make_napari_viewer()
+    source = viewer.add_image(pixels, name="image")
+    made = {"tile": [12, 12], "origin": {"path": str(path)}}
+    labels = viewer.add_labels(
+        np.zeros(pixels.shape[-2:], int), metadata={"napari_unet": made}
+    )
+    monkeypatch.setattr(
+        script, "script_of", lambda made: script._reading(made["origin"])
+    )
+    code = script.as_python(labels, source)
+    assert (code == f"read_image({path.as_posix()!r}).data") == is_same
+    assert code.endswith("cells.npy was read in another way: name it here") != is_same
+    path.unlink()
+    assert "name it here" in script.as_python(labels, source)
+    assert "name it here" not in script.as_python(labels)
