@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -28,8 +29,11 @@ from napari_unet.nn.formats.reading import read_network
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "nn" / "formats"))
+import zoo  # noqa: E402
 from originals import CASES, Case, jittered  # noqa: E402
 
+# Of learning, for each network of the zoo.
+STEPS = 40
 PAGE = ROOT / "docs" / "checkpoints.md"
 
 HEAD = """# Checkpoints from elsewhere
@@ -45,7 +49,10 @@ each candidate gives, the norms of neighbouring weights, and the numbering of la
 report names every assumption, its runner-up and the margin between them.
 
 A family is **verified** when its output equals the original's on the same image;
-otherwise it is recognised, but unverified.
+otherwise it is recognised, but unverified. A file of a verified family with an option that
+was never compared is reported as such. Where the running statistics do not fit, or there
+are none, the report says that nothing confirms what was assumed: a *doubt*, which the
+model's card in napari shows, too.
 
 ## Against the original packages
 
@@ -64,6 +71,18 @@ Inputs and outputs that came with the weights; the pairs are not part of this re
 |---|---|---|---|---|
 """
 
+ZOO_HEAD = """
+## Networks of no known family
+
+Small networks in the many styles in which people write and save U-Nets, made for this
+table (`tests/nn/formats/zoo.py`): each learns for a few steps, is saved, and is read
+from its file alone. *Misfit* is how far its running statistics are from what the network
+that was read makes of other images; a large one, or none, is told as a doubt.
+
+| network | saved | answers given | outcome | misfit |
+|---|---|---|---|---|
+"""
+
 FAMILIES_HEAD = """
 ## All families
 
@@ -77,8 +96,11 @@ is searched (encoder, bottleneck, decoder, skips, from channel counts and the or
 keys), and every open question is ranked by evidence. Norms with running statistics make
 this reliable; in files without them, look at the margins.
 
-Refused by name: attention gates, squeeze-and-excitation and other fully connected parts,
-1-D networks, files of several networks, and convolutions that no U-Net can hold.
+Refused by name: squeeze-and-excitation, other attention over channels and fully connected
+parts, recurrent convolutions, encoders of segmentation-models-pytorch other than ResNet,
+attention gates of another build, 1-D networks, files of several networks, and
+convolutions that no U-Net can hold. What leaves no trace in tensors (dilation, a residual
+sum without a projection, several runs of one convolution) shows itself as a misfit only.
 """
 
 
@@ -153,6 +175,21 @@ def pair_lines(folder: Path) -> Iterator[str]:
         )
 
 
+def zoo_lines() -> Iterator[str]:
+    """Yield a table line for each network of the zoo."""
+    with tempfile.TemporaryDirectory() as folder:
+        for outcome in zoo.judged(Path(folder), STEPS):
+            animal = outcome.animal
+            told = ", ".join(f"{k}={v}" for k, v in animal.choices.items()) or "none"
+            found = f"equal to {outcome.difference:.0e} of its largest value"
+            if outcome.refusal:
+                found = f"refused: {outcome.refusal}"
+            elif outcome.difference > 1e-4:
+                found = f"**wrong**, by {outcome.difference:.0e}"
+            misfit = "none" if outcome.misfit is None else f"{outcome.misfit:.2f}"
+            yield f"| {animal.name} | {animal.save} | {told} | {found} | {misfit} |\n"
+
+
 def family_lines() -> Iterator[str]:
     """Yield a table line for each family."""
     for family in FAMILIES:
@@ -169,7 +206,7 @@ def main() -> None:
     parts: list[Callable[[], Iterator[str]] | str] = [HEAD, original_lines]
     if arguments.pairs:
         parts += [PAIRS, lambda: pair_lines(arguments.pairs)]
-    parts += [FAMILIES_HEAD, family_lines, TAIL]
+    parts += [ZOO_HEAD, zoo_lines, FAMILIES_HEAD, family_lines, TAIL]
     try:
         text = "".join(p if isinstance(p, str) else "".join(p()) for p in parts)
     except CheckpointError as error:

@@ -113,11 +113,11 @@ class Resize(Step):
 class Merge(Step):
     """Several values into one; `crop`: the centre of the first, as large as the second.
 
-    `concatenate` and `add` take values of one size.
+    The others take values of one size; the second of `multiply` may have one channel.
     """
 
     op: Literal["merge"] = "merge"
-    kind: Literal["concatenate", "add", "crop"]
+    kind: Literal["concatenate", "add", "crop", "multiply"]
 
 
 AnyStep = Annotated[
@@ -138,15 +138,21 @@ class Graph(Settings):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        names = [step.name for step in self.steps if step.name]
-        if len(names) != len(set(names)):
-            raise ValueError("two steps share one name")
+        self._check_names()
         for number, step in enumerate(self.steps, start=1):
             if max(step.inputs) >= number:
                 raise ValueError(f"step {number} reads a value that comes later")
             self._check_axes(number, step)
         _ = self.channels
         return self
+
+    def _check_names(self) -> None:
+        """Only slopes may be shared: one module may run after several layers."""
+        named: dict[str, object] = {}
+        for step in self.steps:
+            kind = step.parameters if isinstance(step, Activation) else object()
+            if step.name and named.setdefault(step.name, kind) != kind:
+                raise ValueError("two steps share one name")
 
     def _check_axes(self, number: int, step: AnyStep) -> None:
         per_axis = [v for v in dict(step).values() if isinstance(v, tuple)][1:]
@@ -159,7 +165,7 @@ class Graph(Settings):
         found = [self.in_channels]
         for step in self.steps:
             given = [found[value] for value in step.inputs]
-            found.append(_channels_out(step, given))
+            found.append(channels_out(step, given))
         return tuple(found)
 
     @property
@@ -168,7 +174,14 @@ class Graph(Settings):
         return self.channels[-1]
 
 
-def _channels_out(step: AnyStep, given: list[int]) -> int:
+def channels_out(step: AnyStep, given: list[int]) -> int:
+    """Return the channels of a step's result.
+
+    Raises
+    ------
+    ValueError
+        If it cannot take values of `given` channels.
+    """
     if isinstance(step, Convolution):
         if given[0] % step.groups or step.out % step.groups:
             raise ValueError(f"{step.groups} groups do not divide the channels")
@@ -180,4 +193,6 @@ def _channels_out(step: AnyStep, given: list[int]) -> int:
             return sum(given)
         if step.kind == "add" and len(set(given)) > 1:
             raise ValueError(f"values of {given} channels cannot be added")
+        if step.kind == "multiply" and not {1, given[0]} >= set(given[1:]):
+            raise ValueError(f"values of {given} channels cannot be multiplied")
     return given[0]

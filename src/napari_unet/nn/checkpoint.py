@@ -111,7 +111,8 @@ def _model_of(contents: Contents, choices: Mapping[str, str]) -> Model:
         recipe, notes = assume_opaque_recipe(opaque.form, contents.format, name)
         return Model(opaque, recipe, contents.sha256, (*contents.notes, *notes))
     found = _read(contents, choices)
-    notes = (*contents.notes, *found.report.assumed)
+    doubt = (found.report.doubt,) if found.report.doubt else ()
+    notes = (*contents.notes, *doubt, *found.report.assumed)
     if contents.needs_trust:
         said = "The network was rebuilt from its weights; its own code was not run."
         notes = (*notes, said)

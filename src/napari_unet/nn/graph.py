@@ -18,6 +18,7 @@ from napari_unet.graph_settings import (
     AnyStep,
     Convolution,
     Graph,
+    Merge,
     Norm,
 )
 from napari_unet.nn.graph_layers import make_layer
@@ -182,6 +183,8 @@ def _thin(architecture: Graph, axis: int) -> Graph:
             values.update(groups=1)
         elif isinstance(step, Activation):
             values.update(parameters=1)
+        elif isinstance(step, Merge) and step.kind == "multiply":
+            values.update(kind="add")  # a product of zero would hide what it reads
         return step.parse(values)
 
     steps = tuple(thin(step) for step in architecture.steps)

@@ -58,6 +58,14 @@ class Add(nn.Module):
         return total
 
 
+class Multiply(nn.Module):
+    """Multiply a value by another, pixel by pixel."""
+
+    def forward(self, x: Tensor, factor: Tensor) -> Tensor:
+        """Take (N, C, ...), and (N, C or 1, ...)."""
+        return x * factor
+
+
 class CropLike(nn.Module):
     """Cut the centre out of a value, as large as another."""
 
@@ -83,6 +91,7 @@ MERGES: dict[str, type[nn.Module]] = {
     "concatenate": Concatenate,
     "add": Add,
     "crop": CropLike,
+    "multiply": Multiply,
 }
 
 

@@ -124,12 +124,34 @@ def nnunet(name: str, ndim: int, kernels: Any, strides: Any, **kwargs: Any) -> M
     return make
 
 
+def smp(name: str, encoder: str, **kwargs: Any) -> Make:
+    """Beside a torch without torchvision's operators, of which none is used here."""
+
+    def make() -> nn.Module:
+        try:
+            torch.ops.torchvision.nms  # noqa: B018
+        except AttributeError:
+            found = torch.library.Library("torchvision", "DEF")
+            for operator in ("nms", "qnms"):
+                found.define(f"{operator}(Tensor a, Tensor b, float c) -> Tensor")
+            LIBRARIES.append(found)
+        models = importlib.import_module("segmentation_models_pytorch")
+        given = {"encoder_weights": None, "in_channels": 1, "classes": 2, **kwargs}
+        network: nn.Module = getattr(models, name)(encoder, **given)
+        return network
+
+    return make
+
+
+# A library that is let go takes its operators along.
+LIBRARIES: list[Any] = []
 FEATURES = (8, 8, 16, 32, 64, 8)
 FLAT = [[1, 2, 2], [2, 2, 2]]
 KERNELS, STRIDES = [3, 3, 3, 3], [1, 2, 2, 2]
 SMALL = {"depth": 3, "initial_features": 8}
 IMAGE, VOLUME = (1, 1, 64, 64), (1, 1, 16, 32, 32)
 NNUNET, MONAI = "dynamic-network-architectures", "monai"
+SMP = "segmentation-models-pytorch"
 WOLNY, TORCH_EM = "pytorch3dunet", "torch-em"
 
 
@@ -144,7 +166,24 @@ def _wolny(name: str, kind: str, shape: tuple[int, ...], order: str) -> Case:
     return Case(f"{kind}, {name}", WOLNY, make, shape, hints=hints, asks_logits=True)
 
 
+def _smp(name: str, encoder: str, said: str = "", **kwargs: Any) -> Case:
+    title = f"{name}, {encoder}{said}"
+    shape = (1, kwargs.get("in_channels", 1), 64, 64)
+    return Case(title, SMP, smp(name, encoder, **kwargs), shape)
+
+
 CASES = (
+    _smp("Unet", "resnet18"),
+    _smp("Unet", "resnet50", in_channels=3),
+    _smp(
+        "Unet",
+        "resnet34",
+        ", depth 4",
+        encoder_depth=4,
+        decoder_channels=(64, 32, 16, 8),
+    ),
+    _smp("UnetPlusPlus", "resnet18"),
+    _smp("Linknet", "resnet18"),
     Case("UNet", MONAI, monai("UNet", 2, 1, 2, (4, 8, 16, 32), (2, 2, 2)), IMAGE),
     Case(
         "UNet, residual units",
@@ -170,6 +209,41 @@ CASES = (
         MONAI,
         monai("BasicUNet", 2, 1, 2, FEATURES, upsample="nontrainable"),
         IMAGE,
+    ),
+    Case(
+        "BasicUNetPlusPlus",
+        MONAI,
+        monai("BasicUNetPlusPlus", 2, 1, 2, features=FEATURES),
+        IMAGE,
+    ),
+    Case(
+        "BasicUNetPlusPlus, batch norm",
+        MONAI,
+        monai("BasicUNetPlusPlus", 2, 1, 2, features=FEATURES, norm="batch"),
+        IMAGE,
+    ),
+    Case(
+        "AttentionUnet",
+        MONAI,
+        monai("AttentionUnet", 2, 1, 2, (4, 8, 16), (2, 2)),
+        IMAGE,
+    ),
+    Case(
+        "AttentionUnet 3-D",
+        MONAI,
+        monai("AttentionUnet", 3, 1, 2, (4, 8, 16), (2, 2)),
+        VOLUME,
+    ),
+    Case("VNet", MONAI, monai("VNet", 2, 1, 2), IMAGE, {"activation": "elu"}),
+    Case("VNet, PReLU", MONAI, monai("VNet", 2, 2, 2, act="prelu"), (1, 2, 64, 64)),
+    Case("SegResNet", MONAI, monai("SegResNet", 2, 8, 1, 2), IMAGE),
+    Case("SegResNet 3-D", MONAI, monai("SegResNet", 3, 8, 1, 2), VOLUME),
+    Case(
+        "SegResNet, batch norm",
+        MONAI,
+        monai("SegResNet", 2, 8, 1, 2, norm="batch"),
+        IMAGE,
+        {"activation": "relu"},
     ),
     Case("DynUNet", MONAI, _dyn(2, KERNELS, STRIDES, [2, 2, 2]), IMAGE),
     Case(

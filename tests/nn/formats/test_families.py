@@ -268,7 +268,7 @@ def test_every_family_says_what_it_knows_in_terms_of_the_questions():
     for family in FAMILIES:
         assert family.name
         assert all(re.compile(pattern) for pattern in family.pattern)
-        assert {"padding"} <= set(family.known)
+        assert family.known
 
 
 PLANS = {
@@ -301,3 +301,27 @@ def test_dataset_json_names_the_outputs():
     assert channels_of(hints) == ("background", "cell")
     assert channels_of({"dataset": {"labels": {"a": 1}}}) == ()
     assert channels_of({}) == ()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_the_file_of_a_family_does_not_tell_is_a_condition():
+    nets = pytest.importorskip("monai.networks.nets")
+    network = nets.SegResNet(2, 8, 1, 2)
+    report = read_network(network.state_dict(), "net").report
+    assert report.verified
+    assert report.guessed == ("norm group_8", "activation relu")
+    assert report.lines()[0] == (
+        "Family: MONAI SegResNet (verified, if norm group_8, activation relu)."
+    )
+    assert "no running statistics" in report.doubt
+
+
+def test_options_that_were_never_compared_are_not_called_verified():
+    family = next(f for f in FAMILIES if f.name == "pytorch-3dunet UNet")
+    tensors = {"a.weight": torch.zeros(1, 1, 3, 3, 3)}
+    known = {"norm": "group_8", "activation": "relu"}
+    assert family.unconfirmed(known, tensors) == ()
+    other = {**known, "norm": "group_4"}
+    assert family.unconfirmed(other, tensors) == ("norm group_4",)
+    flat = next(f for f in FAMILIES if f.name == "nnU-Net v2 residual encoder")
+    assert flat.unconfirmed({"norm": "instance"}, tensors) == ("dimensions 3",)

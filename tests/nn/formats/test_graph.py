@@ -226,3 +226,43 @@ def test_three_axes_have_their_own_divisors():
     model = Model(network, Recipe(architecture=graph, channels=("interior",)))
     assert [axis.divisor for axis in model.geometry] == [1, 2, 2]
     assert dataclasses.asdict(model.geometry[0])["halo"] == (0, 0)
+
+
+def test_slopes_may_be_shared_and_nothing_else():
+    def prelu(source: int, n: int = 1) -> Activation:
+        return Activation(inputs=(source,), name="act", kind="prelu", parameters=n)
+
+    steps = (conv(0, "a", 2), prelu(1), conv(2, "b", 2), prelu(3))
+    network = GraphNetwork(Graph(in_channels=1, steps=steps))
+    assert len([key for key in network.state_dict() if key.startswith("act")]) == 1
+    with torch.no_grad():
+        network.state_dict()["act.weight"].fill_(-1.0)  # the absolute value
+        a, b = (network.get_submodule(name) for name in "ab")
+        x = torch.randn(1, 1, 8, 8)
+        torch.testing.assert_close(network(x), b(a(x).abs()).abs())
+    for unsound in (
+        (conv(0, "a", 2), conv(1, "a", 2)),
+        (conv(0, "a", 2), prelu(1), prelu(2, 2)),
+    ):
+        with pytest.raises(SettingsError, match="share one name"):
+            Graph.parse({"in_channels": 1, "steps": unsound})
+
+
+def test_a_gate_reaches_as_far_as_what_opens_it():
+    """The gate reads far: its reach counts, although a product may be zero."""
+    steps = (
+        conv(0, "near", 2, 1),
+        conv(0, "far", 1, 7),
+        Activation(inputs=(2,), kind="sigmoid"),
+        Merge(inputs=(1, 3), kind="multiply"),
+        conv(4, "head", 1, 1),
+    )
+    graph = Graph(in_channels=1, steps=steps)
+    network = GraphNetwork(graph).eval().requires_grad_(False)
+    recipe = Recipe(architecture=graph, channels=("interior",))
+    model = Model(network, recipe)
+    assert [axis.halo for axis in model.geometry] == [(3, 3), (3, 3)]
+    x = torch.rand(1, 1, 9, 9)
+    parts = [network.get_submodule(name) for name in ("near", "far", "head")]
+    wanted = parts[2](parts[0](x) * parts[1](x).sigmoid())
+    torch.testing.assert_close(network(x), wanted)

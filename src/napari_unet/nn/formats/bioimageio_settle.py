@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from napari_unet.errors import AxesError, CheckpointError
-from napari_unet.nn.formats.bioimageio_compare import Comparison, compare
+from napari_unet.nn.formats.bioimageio_compare import Comparison, compare, load_tensor
 from napari_unet.nn.formats.bioimageio_described import Described
 from napari_unet.nn.formats.bioimageio_recipe import described_recipe, refusal
 from napari_unet.nn.formats.opaque import (
@@ -75,6 +75,7 @@ class Settler:
         """
         if len(self.described.inputs) > 1:
             return _unrunnable(self.described)
+        choices = {**self._halved(), **choices}
         first = self._first(make, choices)
         if isinstance(first, CheckpointError):
             return self._by_its_code(first)
@@ -86,6 +87,15 @@ class Settler:
             if not isinstance(other, str) and other.agrees:
                 return _noted(model, f"{_said(other)} That settled {how}.")
         return self._by_its_code(_disagrees(found))
+
+    def _halved(self) -> dict[str, str]:
+        """Return the choice that follows from an output of half the input's size."""
+        source, output = self.described.inputs[0], self.described.outputs[0]
+        if self.own or source.test is None or output.test is None:
+            return {}
+        sizes = [load_tensor(tensor).shape[2:] for tensor in (source, output)]
+        halved = sizes[0] == tuple(2 * n for n in sizes[1])
+        return {"output": "half"} if halved else {}
 
     def _first(self, make: Make, choices: Mapping[str, str]) -> Model | CheckpointError:
         try:

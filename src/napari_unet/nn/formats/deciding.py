@@ -2,113 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from napari_unet.errors import CheckpointError
-from napari_unet.nn.formats.drafting import draft
+from napari_unet.graph_settings import Graph
 from napari_unet.nn.formats.evidence import HOPELESS, Witness
-from napari_unet.nn.formats.moves import Wiring
-from napari_unet.nn.formats.questions import Questions, ask
+from napari_unet.nn.formats.questions import Questions
 from napari_unet.nn.formats.report import Option
-from napari_unet.nn.formats.units import Units
 
 ROUNDS = 2
-# Wirings as plausible as the best, up to this, are put to the test.
+# Blueprints as plausible as the best, up to this, are put to the test.
 NEAR = 3.0
 MOST_RIVALS = 5
-COST_OF_WIRING = 0.01
+WEIGHT_OF_COST = 0.01
 STATISTICS = "running statistics"
 
 
+@dataclass(frozen=True, eq=False)
+class Blueprint:
+    """A way to run the tensors of a file, up to what shapes cannot tell.
+
+    Parameters
+    ----------
+    questions
+        What shapes cannot tell.
+    draft
+        Answers -> graph; raises `CheckpointError` if they do not fit.
+    cost
+        How implausible it is, compared with others of the same file.
+    complete
+        Whether it uses all convolutions.
+    recognised
+        What the tensors say, one line each.
+    """
+
+    questions: Questions
+    draft: Callable[[Mapping[str, str]], Graph]
+    cost: float = 0.0
+    complete: bool = True
+    recognised: tuple[str, ...] = ()
+
+    def answers(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return the first option of each question, or what is given."""
+        best = {key: options[0].value for key, options in self.questions.items()}
+        return {**best, **given}
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What was decided.
+
+    Parameters
+    ----------
+    blueprint
+        The one that fits best, its questions ranked by the evidence.
+    graph
+        Drafted from the answers.
+    answers
+        To all questions.
+    misfit
+        How far the running statistics are from what the graph makes of plausible
+        images; None if the file has none.
+    """
+
+    blueprint: Blueprint
+    graph: Graph
+    answers: Mapping[str, str]
+    misfit: float | None
+
+
 def settle(
-    units: Units,
-    wirings: Sequence[Wiring],
+    blueprints: Sequence[Blueprint],
     tensors: Mapping[str, Tensor],
     given: Mapping[str, str],
-) -> tuple[Wiring, Questions]:
-    """Return the wiring that fits best, and its questions with ranked options.
+) -> Decision:
+    """Return the blueprint that fits best, and the best answers to its questions.
 
-    Wirings of nearly equal plausibility are told apart by the running statistics.
+    Blueprints of nearly equal plausibility are told apart by the running statistics.
     """
     witness = Witness(tensors)
-    best = wirings[0]
-    ranked = decide(units, best, ask(units, best, tensors), witness, given)
-    rivals = [w for w in wirings[1:] if w.cost - best.cost < NEAR and not w.unused]
-    if witness.silent or best.unused or not rivals:
-        return best, ranked
-    answers = {**{q: options[0].value for q, options in ranked.items()}, **given}
+    best = decide(blueprints[0], witness, given)
+    rivals = [b for b in blueprints[1:] if b.cost - best.cost < NEAR and b.complete]
+    if not witness.silent and best.complete and rivals:
+        settled = best.answers(given)
 
-    def loss(wiring: Wiring) -> float:
-        asked = ask(units, wiring, tensors)
-        more = {question: options[0].value for question, options in asked.items()}
-        fits = _loss(witness, units, wiring, {**more, **answers})
-        return fits + COST_OF_WIRING * wiring.cost
+        def loss(rival: Blueprint) -> float:
+            fits = _loss(witness, rival, rival.answers(settled))
+            return fits + WEIGHT_OF_COST * rival.cost
 
-    found = min([best, *rivals[:MOST_RIVALS]], key=loss)
-    if found is not best:
-        ranked = decide(units, found, ask(units, found, tensors), witness, given)
-    return found, ranked
+        found = min([best, *rivals[:MOST_RIVALS]], key=loss)
+        best = best if found is best else decide(found, witness, given)
+    answers = best.answers(given)
+    graph = best.draft(answers)
+    misfit = None if witness.silent else witness.loss(graph)
+    return Decision(best, graph, answers, misfit)
 
 
 def decide(
-    units: Units,
-    wiring: Wiring,
-    questions: Questions,
-    witness: Witness,
-    given: Mapping[str, str],
-) -> Questions:
-    """Return the questions with their options ranked, the best first.
+    blueprint: Blueprint, witness: Witness, given: Mapping[str, str]
+) -> Blueprint:
+    """Return the blueprint with the options of its questions ranked, the best first.
 
     One question at a time, the others at their best, twice over; `given` answers are
     not put to the test.
     """
-    answers = {key: options[0].value for key, options in questions.items()}
-    answers.update(given)
-    ranked = dict(questions)
+    asked = {
+        question: tuple(sorted(options, key=lambda option: option.loss))
+        for question, options in blueprint.questions.items()
+    }
+    blueprint = replace(blueprint, questions=asked)
     before: dict[str, str] = {}
     for _ in range(ROUNDS):
-        if answers == before:
+        answers = blueprint.answers(given)
+        if witness.silent or answers == before:
             break
-        before = dict(answers)
-        for question, options in questions.items():
+        before = answers
+        for question, options in asked.items():
             if question in given or len(options) == 1:
                 continue
+            answers = blueprint.answers(given)
             tried = [
-                _tried(
-                    option, units, wiring, {**answers, question: option.value}, witness
-                )
+                _tried(option, blueprint, {**answers, question: option.value}, witness)
                 for option in options
             ]
-            ranked[question] = tuple(sorted(tried, key=lambda option: option.loss))
-            answers[question] = ranked[question][0].value
-    return ranked
+            ranked = tuple(sorted(tried, key=lambda option: option.loss))
+            blueprint = replace(
+                blueprint, questions={**blueprint.questions, question: ranked}
+            )
+    return blueprint
 
 
 def _tried(
-    option: Option,
-    units: Units,
-    wiring: Wiring,
-    answers: Mapping[str, str],
-    witness: Witness,
+    option: Option, blueprint: Blueprint, answers: Mapping[str, str], witness: Witness
 ) -> Option:
     """Add what the running statistics say."""
-    if witness.silent:
-        return option
-    loss = _loss(witness, units, wiring, answers)
+    loss = _loss(witness, blueprint, answers)
     return replace(
         option,
         loss=loss + 0.1 * option.loss,
         evidence=f"{STATISTICS} off by {loss:.3f}",
+        misfit=loss,
     )
 
 
-def _loss(
-    witness: Witness, units: Units, wiring: Wiring, answers: Mapping[str, str]
-) -> float:
+def _loss(witness: Witness, blueprint: Blueprint, answers: Mapping[str, str]) -> float:
     try:
-        return witness.loss(draft(units, wiring, answers))
+        return witness.loss(blueprint.draft(answers))
     except CheckpointError:
         return HOPELESS

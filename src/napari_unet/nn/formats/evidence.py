@@ -37,7 +37,9 @@ class Witness:
             key: value.float() if value.is_floating_point() else value
             for key, value in tensors.items()
         }
-        self.silent = not any(key.endswith("running_var") for key in tensors)
+        spreads = [v for k, v in tensors.items() if k.endswith("running_var")]
+        # As they begin, they remember nothing.
+        self.silent = all(bool((spread == 1).all()) for spread in spreads)
         self.known: dict[str, float] = {}
 
     def loss(self, graph: Graph) -> float:

@@ -2,143 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-from torch import Tensor
-
-from napari_unet.graph_settings import Graph
+from napari_unet.nn.formats import family_facts as facts
+from napari_unet.nn.formats import segmentation_models
+from napari_unet.nn.formats.family import UNKNOWN, Family, Hints, Tensors
+from napari_unet.nn.formats.grid import unet_plus_plus
+from napari_unet.nn.formats.monai_nets import attention_unet, vnet
 from napari_unet.nn.formats.nested import monai_unet, pix2pix
-from napari_unet.nn.formats.nnunet_plans import plan_of
+from napari_unet.nn.formats.segresnet import segresnet
 
-Tensors = Mapping[str, Tensor]
-Hints = Mapping[str, Any]
-
-
-def _no_more(tensors: Tensors, hints: Hints) -> dict[str, str]:
-    del tensors, hints
-    return {}
-
-
-@dataclass(frozen=True)
-class Family:
-    """Files of one origin.
-
-    Parameters
-    ----------
-    name
-        As users know it.
-    pattern
-        Regular expressions that each match some key of such files.
-    known
-        What is known of them, whatever the file.
-    verified
-        Whether outputs were found equal to the original's.
-    more
-        What is known of a particular file.
-    convert
-        Tensors and answers -> graph, for a network that the general reader cannot
-        wire; None: it can.
-    open
-        What `convert` leaves to the user: question -> options.
-    """
-
-    name: str
-    pattern: tuple[str, ...] = ()
-    known: Mapping[str, str] = field(default_factory=dict)
-    verified: bool = False
-    more: Callable[[Tensors, Hints], dict[str, str]] = _no_more
-    convert: Callable[[Tensors, Mapping[str, str]], Graph] | None = None
-    open: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def fits(self, tensors: Tensors) -> bool:
-        """Whether some key matches each of the patterns."""
-        return bool(self.pattern) and all(
-            any(re.search(pattern, key) for key in tensors) for pattern in self.pattern
-        )
-
-    def answers(self, tensors: Tensors, hints: Hints) -> dict[str, str]:
-        """Return what is known of a file."""
-        return {**self.known, **self.more(tensors, hints)}
-
-
-def _torch_em(tensors: Tensors, hints: Hints) -> dict[str, str]:
-    del hints
-    if "encoder.blocks.0.block.1.weight" in tensors:
-        norms = [k for k in tensors if re.search(r"block\.[03]\.weight$", k)]
-        known = {"order": "norm_convolution_activation"}
-        if not norms:
-            known["norm"] = "instance_hidden"
-        elif not any("running_mean" in key for key in tensors):
-            known["norm"] = "groups_32"
-        return known
-    return {"norm": "none"}
-
-
-def _milesial(tensors: Tensors, hints: Hints) -> dict[str, str]:
-    del hints
-    transposed = "up1.up.weight" in tensors
-    return {} if transposed else {"upsampling": "linear_corners"}
-
-
-def _pytorch_3dunet(tensors: Tensors, hints: Hints) -> dict[str, str]:
-    """`layer_order` and `num_groups` of its configuration settle the rest."""
-    known = {"order": "norm_convolution_activation"} if _norms_inputs(tensors) else {}
-    hints = settings_of(hints)
-    order = str(hints.get("layer_order", ""))
-    if "l" in order:
-        residual = any(".conv3." in key for key in tensors)
-        known["activation"] = "leaky_relu_0.1" if residual else "leaky_relu_0.01"
-    elif order:
-        known["activation"] = "elu" if "e" in order else "relu"
-    if any("groupnorm" in key for key in tensors):
-        known["norm"] = f"group_{int(hints.get('num_groups', 8))}"
-    return known
-
-
-def settings_of(hints: Hints) -> Hints:
-    """Return the hyper-parameters, wherever the trainer put them."""
-    for key in ("model", "config", "hyper_parameters", "kwargs"):
-        inner = hints.get(key)
-        if isinstance(inner, Mapping):
-            return settings_of(inner)
-    return hints
-
-
-def _norms_inputs(tensors: Tensors) -> bool:
-    """Whether the norms are as large as what their convolutions read."""
-    for key, weight in tensors.items():
-        path = key.removesuffix(".conv.weight")
-        sides = tuple(weight.shape[:2])
-        if path == key or len(set(sides)) < 2:
-            continue
-        for norm in ("groupnorm", "batchnorm"):
-            found = tensors.get(f"{path}.{norm}.weight")
-            if found is not None:
-                return len(found) == sides[1]
-    return False
-
-
-def _basic_unet(tensors: Tensors, hints: Hints) -> dict[str, str]:
-    del hints
-    learned = any("upsample.deconv" in key for key in tensors)
-    return {} if learned else {"upsampling": "linear_corners"}
-
-
-def _nnunet(tensors: Tensors, hints: Hints) -> dict[str, str]:
-    """The strides of plans.json, where they are there."""
-    del tensors
-    strides = plan_of(hints).get("strides")
-    if not isinstance(strides, list | tuple) or len(strides) < 2:
-        return {}
-    return {"factors": ",".join("x".join(str(n) for n in s) for s in strides[1:])}
-
-
-PLAIN = {"padding": "same", "activation": "relu", "pooling": "max"}
+BEFORE = {"pool_place": "before_convolutions"}
+PLAIN = {"padding": "same", "activation": "relu", "pooling": "max", **BEFORE}
 AFTER = {**PLAIN, "order": "convolution_norm_activation", "up_activation": "no"}
 NNUNET = {
+    **BEFORE,
     "padding": "same",
     "pooling": "strided",
     "activation": "leaky_relu_0.01",
@@ -147,7 +23,6 @@ NNUNET = {
     "up_activation": "no",
 }
 
-UNKNOWN = Family("unknown")
 FAMILIES: tuple[Family, ...] = (
     Family(
         "torch-em UNet",
@@ -163,19 +38,20 @@ FAMILIES: tuple[Family, ...] = (
             "up_activation": "no",
         },
         verified=True,
-        more=_torch_em,
+        more=facts.torch_em,
     ),
     Family(
         "giacomodeodato Brain-MRI-segmentation",
         (r"^layers\.0\.conv1\.weight", r"^layers\.0\.bn2\.", r"^layers\.\d+\.weight"),
         {**AFTER, "concatenation": "up_first"},
         verified=True,
+        confirmed={"dimensions": ("2",), "norm": ("batch",)},
     ),
     Family(
         "milesial Pytorch-UNet",
         (r"^inc\.double_conv\.0", r"^down1\.maxpool_conv\.1", r"^outc\.conv\.weight"),
         {**AFTER, "concatenation": "skip_first"},
-        more=_milesial,
+        more=facts.milesial,
     ),
     Family(
         "mateuszbuda brain-segmentation",
@@ -183,11 +59,76 @@ FAMILIES: tuple[Family, ...] = (
         {**AFTER, "concatenation": "up_first"},
     ),
     Family(
+        "jvanvugt pytorch-unet",
+        (r"^down_path\.0\.block\.0\.weight", r"^up_path\.0\.conv_block\.", r"^last\."),
+        {
+            **BEFORE,
+            "activation": "relu",
+            "pooling": "max",
+            "order": "convolution_activation_norm",
+            "concatenation": "up_first",
+            "upsampling": "linear",
+            "up_activation": "no",
+        },
+    ),
+    Family(
+        "jaxony unet-pytorch",
+        (r"^down_convs\.0\.conv1\.weight", r"^up_convs\.0\.upconv", r"^conv_final\."),
+        {
+            **BEFORE,
+            "activation": "relu",
+            "pooling": "max",
+            "concatenation": "up_first",
+        },
+    ),
+    Family(
+        "LeeJunHyun U-Net",
+        (r"^Conv1\.conv\.0\.weight", r"^Up2\.up\.1\.weight", r"^Up_conv2\.conv\.0\."),
+        {
+            **PLAIN,
+            "order": "convolution_norm_activation",
+            "concatenation": "skip_first",
+            "upsampling": "nearest",
+            "up_activation": "yes",
+            "gates": "gating_first",
+        },
+    ),
+    Family(
+        "Lightning Bolts UNet",
+        (
+            r"^layers\.0\.net\.0\.weight",
+            r"^layers\.\d+\.upsample\.",
+            r"^layers\.\d+\.conv\.net\.0\.",
+        ),
+        {**AFTER, "concatenation": "skip_first", "upsampling": "linear_corners"},
+    ),
+    Family(
+        "TernausNet",
+        (r"^center\.block\.0\.conv\.weight", r"^dec5\.block\.1\.weight", r"^dec1\."),
+        {**PLAIN, "concatenation": "up_first", "up_activation": "yes"},
+    ),
+    Family(
+        "usuyama pytorch-unet",
+        (r"^dconv_down1\.0\.weight", r"^dconv_up1\.0\.", r"^conv_last\.weight"),
+        {**PLAIN, "concatenation": "up_first", "upsampling": "linear_corners"},
+    ),
+    Family(
         "pytorch-3dunet ResidualUNet",
         (r"^encoders\.0\.basic_module\.conv2\.conv", r"^decoders\.0\.basic_module\."),
-        {"padding": "same", "pooling": "max", "stretch": "yes", "up_activation": "no"},
+        {
+            **BEFORE,
+            "padding": "same",
+            "pooling": "max",
+            "stretch": "yes",
+            "up_activation": "no",
+        },
         verified=True,
-        more=_pytorch_3dunet,
+        confirmed={
+            "norm": ("group_8",),
+            "activation": ("relu", "elu"),
+            "order": ("norm_convolution_activation",),
+        },
+        more=facts.pytorch_3dunet,
     ),
     Family(
         "pytorch-3dunet UNet",
@@ -198,38 +139,51 @@ FAMILIES: tuple[Family, ...] = (
             "upsampling": "nearest",
         },
         verified=True,
-        more=_pytorch_3dunet,
+        confirmed={
+            "norm": ("group_8", "batch"),
+            "activation": ("relu", "leaky_relu_0.01"),
+            "order": ("norm_convolution_activation",),
+        },
+        more=facts.pytorch_3dunet,
     ),
     Family(
         "nnU-Net v2 residual encoder",
         (r"^encoder\.stages\.0\.blocks\.0\.conv1", r"^decoder\.seg_layers\.0"),
         {**NNUNET, "shortcut": "pooled", "sum": "before_activation"},
+        untracked="instance",
         verified=True,
-        more=_nnunet,
+        confirmed={"dimensions": ("2",), "norm": ("instance",)},
+        more=facts.nnunet,
     ),
     Family(
         "nnU-Net v2",
         (r"^encoder\.stages\.0\.0\.convs\.0\.", r"^decoder\.seg_layers\.0"),
         NNUNET,
+        untracked="instance",
         verified=True,
-        more=_nnunet,
+        confirmed={"norm": ("instance",)},
+        more=facts.nnunet,
     ),
     Family(
         "nnU-Net v1",
         (r"^conv_blocks_context\.0\.blocks\.0\.conv", r"^seg_outputs\.0", r"^tu\.0"),
         NNUNET,
-        more=_nnunet,
+        untracked="instance",
+        more=facts.nnunet,
     ),
     Family(
         "MONAI DynUNet",
         (r"^input_block\.conv1\.conv", r"^upsamples\.0\.transp_conv\.conv"),
         {**NNUNET, "sum": "before_activation"},
+        untracked="instance",
         verified=True,
+        confirmed={"norm": ("instance",)},
     ),
     Family(
         "MONAI BasicUNet",
         (r"^conv_0\.conv_0\.conv", r"^upcat_1\.convs\.conv_0\.conv"),
         {
+            **BEFORE,
             "padding": "same",
             "pooling": "max",
             "activation": "leaky_relu_0.1",
@@ -237,8 +191,10 @@ FAMILIES: tuple[Family, ...] = (
             "order": "convolution_norm_activation",
             "up_activation": "no",
         },
+        untracked="instance",
         verified=True,
-        more=_basic_unet,
+        confirmed={"norm": ("instance", "batch")},
+        more=facts.basic_unet,
     ),
     Family(
         "fastMRI U-Net",
@@ -247,6 +203,7 @@ FAMILIES: tuple[Family, ...] = (
             r"^up_transpose_conv\.0\.layers\.0\.weight",
         ),
         {
+            **BEFORE,
             "padding": "same",
             "pooling": "average",
             "activation": "leaky_relu_0.2",
@@ -261,10 +218,100 @@ FAMILIES: tuple[Family, ...] = (
         (r"^model\.0\.conv\.(weight|unit0\.conv\.weight)", r"^model\.1\.submodule\."),
         {"concatenation": "skip_first", "pooling": "strided", "padding": "same"},
         verified=True,
+        confirmed={"norm": ("instance_hidden",), "activation": ("prelu",)},
+        more=facts.monai_unet,
         convert=monai_unet,
         open={
             "norm": ("instance_hidden", "none"),
             "activation": ("relu", "leaky_relu", "gelu", "silu", "elu"),
+        },
+    ),
+    Family(
+        "segmentation-models-pytorch Unet",
+        (r"^decoder\.blocks\.0\.conv1\.0\.weight", r"^segmentation_head\.0\.weight"),
+        {"padding": "same", "activation": "relu", "concatenation": "up_first"},
+        convert=segmentation_models.unet,
+    ),
+    Family(
+        "segmentation-models-pytorch UnetPlusPlus",
+        (
+            r"^decoder\.blocks\.x_0_0\.conv1\.0\.weight",
+            r"^segmentation_head\.0\.weight",
+        ),
+        {"padding": "same", "activation": "relu", "concatenation": "up_first"},
+        convert=segmentation_models.unet_plus_plus,
+    ),
+    Family(
+        "segmentation-models-pytorch Linknet",
+        (r"^decoder\.blocks\.0\.block\.0\.0\.weight", r"^segmentation_head\.0\."),
+        {"padding": "same", "activation": "relu"},
+        convert=segmentation_models.linknet,
+    ),
+    Family(
+        "MONAI AttentionUnet",
+        (r"^model\.0\.conv\.0\.conv\.", r"^model\.1\.attention\.W_g\.0\.conv\."),
+        {"padding": "same", "pooling": "strided", "activation": "relu"},
+        verified=True,
+        convert=attention_unet,
+    ),
+    Family(
+        "MONAI VNet",
+        (
+            r"^in_tr\.conv_block\.conv\.",
+            r"^down_tr32\.down_conv",
+            r"^up_tr256\.",
+        ),
+        {"padding": "same", "pooling": "strided"},
+        verified=True,
+        more=facts.vnet,
+        confirmed={"activation": ("elu", "prelu")},
+        convert=vnet,
+        open={"activation": ("elu", "relu", "leaky_relu", "silu", "gelu")},
+    ),
+    Family(
+        "MONAI SegResNet",
+        (
+            r"^convInit\.conv\.weight",
+            r"^down_layers\.0\.1\.conv1\.conv",
+            r"^conv_final\.0",
+        ),
+        {"padding": "same", "pooling": "strided"},
+        verified=True,
+        confirmed={"norm": ("group_8",), "activation": ("relu",)},
+        convert=segresnet,
+        open={
+            "norm": ("group_8", "group_4", "group_16", "instance"),
+            "activation": ("relu", "leaky_relu", "elu", "silu", "gelu"),
+        },
+    ),
+    Family(
+        "MONAI BasicUNetPlusPlus",
+        (r"^conv_0_0\.conv_0\.conv", r"^upcat_0_1\.convs\.conv_0\.conv"),
+        {
+            "padding": "same",
+            "pooling": "max",
+            "activation": "leaky_relu_0.1",
+            "concatenation": "skip_first",
+            "order": "convolution_norm_activation",
+            "upsampling": "linear_corners",
+        },
+        verified=True,
+        convert=unet_plus_plus,
+    ),
+    Family(
+        "UNet++",
+        (r"^[^\d.]*0_?0\.", r"^[^\d.]*0_?2\.", r"^[^\d.]*2_?0\."),
+        {"padding": "same"},
+        convert=unet_plus_plus,
+        open={
+            "upsampling": ("linear_corners", "linear", "nearest"),
+            "activation": ("relu", "leaky_relu_0.01", "leaky_relu_0.2", "elu", "silu"),
+            "pooling": ("max", "average"),
+            "concatenation": ("skip_first", "up_first"),
+            "order": (
+                "convolution_norm_activation",
+                "convolution_activation_norm",
+            ),
         },
     ),
     Family(

@@ -10,14 +10,20 @@ CONFIGURATIONS = ("3d_fullres", "2d", "3d_lowres", "3d_cascade_fullres")
 
 
 def plan_of(hints: Hints) -> dict[str, Any]:
-    """Return strides and spacing of the checkpoint's configuration, if they are told.
+    """Return what is told of the checkpoint's configuration; empty if nothing is.
 
-    Both ways to write them are known: `arch_kwargs` of version 2.3 and later, and
+    Both ways to write strides are known: `arch_kwargs` of version 2.3 and later, and
     `pool_op_kernel_sizes` before.
+
+    Returns
+    -------
+    dict
+        ``strides``, ``spacing``, ``schemes`` (names of the normalisation, one for each
+        channel), ``masked`` (whether they look at a mask alone), ``intensities``
+        (properties of each channel), ``transpose``, ``original`` (spacing).
     """
-    plans = _inner(hints, "plans")
     beside = _inner(hints, "init_args")
-    plans = plans or _inner(beside, "plans")
+    plans = _inner(hints, "plans") or _inner(beside, "plans")
     configurations = _inner(plans, "configurations")
     asked = beside.get("configuration")
     known = [name for name in (asked, *CONFIGURATIONS) if name in configurations]
@@ -26,7 +32,15 @@ def plan_of(hints: Hints) -> dict[str, Any]:
     told = _inherited(configurations, str(known[0]))
     network = _inner(_inner(told, "architecture"), "arch_kwargs")
     strides = network.get("strides") or told.get("pool_op_kernel_sizes")
-    return {"strides": strides, "spacing": told.get("spacing")}
+    return {
+        "strides": strides,
+        "spacing": told.get("spacing"),
+        "schemes": told.get("normalization_schemes"),
+        "masked": told.get("use_mask_for_norm"),
+        "intensities": _inner(plans, "foreground_intensity_properties_per_channel"),
+        "transpose": plans.get("transpose_forward"),
+        "original": plans.get("original_median_spacing_after_transp"),
+    }
 
 
 def channels_of(hints: Hints) -> tuple[str, ...]:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import mode
 
 from torch import Tensor
 
+from napari_unet.nn.formats.drafting import ALL_HEADS
+from napari_unet.nn.formats.factors import pool_factors, written
+from napari_unet.nn.formats.gates import are_alike, skip_named_first
 from napari_unet.nn.formats.moves import Wiring
 from napari_unet.nn.formats.order_evidence import order_losses
 from napari_unet.nn.formats.places import tokens_of
@@ -24,6 +28,7 @@ COMMON = "the more common"
 RARE = "seldom seen"
 NUMBERS = "the numbering of the layers"
 MEANS = "the signs of the running means"
+NAMES = "the order and the names"
 AFTER = "convolution_norm_activation"
 BEFORE = "norm_convolution_activation"
 LATE = "convolution_activation_norm"
@@ -35,6 +40,10 @@ def ask(units: Units, wiring: Wiring, tensors: Mapping[str, Tensor]) -> Question
     found: Questions = {
         "padding": _padding(),
         "pooling": _pooling(units, wiring),
+        "pool_place": (
+            Option("before_convolutions", 0.0, COMMON),
+            Option("after_convolutions", 0.3, RARE),
+        ),
         "activation": _activation(units),
         **_norms(units, tensors),
     }
@@ -49,6 +58,18 @@ def ask(units: Units, wiring: Wiring, tensors: Mapping[str, Tensor]) -> Question
         )
     if kinds & {"up", "widen"}:
         found["up_activation"] = _up_activation(units, wiring)
+    if _bare_pooled(units, wiring):
+        found["pool_activation"] = (
+            Option("no", 0.0, "no norm is there"),
+            Option("yes", 0.05, RARE),
+        )
+    if any(are_alike(gate) for gate in units.gates):
+        found["gates"] = _gates(units)
+    if units.ndim == 3 and wiring.depth and not kinds & {"up"}:
+        found["factors"] = _factors(units, wiring)
+    heads = heads_of(units, wiring)
+    if len(heads) > 1:
+        found["head"] = _heads(heads)
     elements = [move.element for move in wiring.moves if move.element is not None]
     if any(element.residual for element in elements):
         found["sum"] = (
@@ -56,6 +77,60 @@ def ask(units: Units, wiring: Wiring, tensors: Mapping[str, Tensor]) -> Question
             Option("after_activation", 0.05, RARE),
         )
     return found
+
+
+def _bare_pooled(units: Units, wiring: Wiring) -> bool:
+    """Whether what follows a pooling lacks a norm that the next convolution has."""
+    pairs = list(itertools.pairwise(wiring.moves))
+    firsts = [after.element for before, after in pairs if before.kind == "pool"]
+    bare = [units.units[e.members[0]].norm is None for e in firsts if e is not None]
+    n_normed = sum(unit.norm is not None for unit in units.units)
+    return bool(bare) and all(bare) and 2 * n_normed > len(units.units)
+
+
+def heads_of(units: Units, wiring: Wiring) -> tuple[str, ...]:
+    """Return the outputs that read the finest features, the wiring's own first."""
+    last = wiring.moves[-1].element
+    if last is None or len(last.members) > 1:
+        return ()
+    own = units.units[last.members[0]]
+    spare = [units.units[number] for number in wiring.unused]
+    reading = [
+        unit.path
+        for unit in spare
+        if unit.norm is None and unit.kernel in {own.kernel, (1,) * units.ndim}
+        if any(way.n_in == last.n_in and not way.transposed for way in unit.ways)
+    ]
+    return (own.path, *reading)
+
+
+def _heads(heads: tuple[str, ...]) -> tuple[Option, ...]:
+    own, *others = heads
+    return (
+        Option(own, 0.0, "the likeliest of several outputs"),
+        *(Option(path, 0.5, "reads the same features") for path in others),
+        Option(ALL_HEADS, 1.0, "one after the other"),
+    )
+
+
+def _gates(units: Units) -> tuple[Option, ...]:
+    named = any(skip_named_first(gate) for gate in units.gates)
+    options = Option("gating_first", 0.0, NAMES), Option("skip_first", 0.05, NAMES)
+    if not named:
+        return options
+    first, second = options
+    return replace(second, loss=0.0), replace(first, loss=0.05)
+
+
+def _factors(units: Units, wiring: Wiring) -> tuple[Option, ...]:
+    """Z may keep its size in the finest levels; kernels of one pixel say so."""
+    read = pool_factors(units, wiring, {})
+    flat = [((1, 2, 2),) * n + ((2, 2, 2),) * (len(read) - n) for n in range(1, 4)]
+    told = dict.fromkeys(written(f) for f in (read, *flat) if len(f) == len(read))
+    return tuple(
+        Option(value, 0.0 if n == 0 else 0.1, COMMON if n == 0 else RARE)
+        for n, value in enumerate(told)
+    )
 
 
 def _concatenation(

@@ -10,24 +10,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from napari_unet.errors import CheckpointError, SettingsError
+from napari_unet.errors import CheckpointError
 from napari_unet.graph_settings import Graph
 from napari_unet.nn.building import assume_recipe, build, empty_network
+from napari_unet.nn.formats.blueprints import search_blueprints
 from napari_unet.nn.formats.copies import check_sizes, distinct
-from napari_unet.nn.formats.deciding import settle
-from napari_unet.nn.formats.drafting import draft
-from napari_unet.nn.formats.families import UNKNOWN, Family, recognise
+from napari_unet.nn.formats.deciding import Blueprint, Decision, settle
+from napari_unet.nn.formats.families import recognise
+from napari_unet.nn.formats.family import UNKNOWN, Family, convert_blueprint
 from napari_unet.nn.formats.layer_answers import layer_answers
-from napari_unet.nn.formats.moves import Wiring
-from napari_unet.nn.formats.nnunet_plans import channels_of
-from napari_unet.nn.formats.questions import Questions, ask
+from napari_unet.nn.formats.nnunet_recipe import planned_recipe
+from napari_unet.nn.formats.parametrised import plain_weights
+from napari_unet.nn.formats.questions import Questions
 from napari_unet.nn.formats.report import Option, Report
-from napari_unet.nn.formats.units import NOT_OURS, Unit, Units, collect_units
-from napari_unet.nn.formats.wiring import find_wirings
 from napari_unet.nn.unet import infer_architecture
 from napari_unet.settings import Recipe
 
-CERTAIN = 0.5
+# Answers that may be given although they are not on the list.
+FREE = {
+    "factors": re.compile(r".+"),
+    "norm": re.compile(r"group_\d+"),
+    "activation": re.compile(r"leaky_relu_\d*\.?\d+"),
+}
+EXTRA = {"output": ("same", "half")}
 
 
 @dataclass(frozen=True)
@@ -78,54 +83,43 @@ def read_network(
     if "form" in tensors and "encoder.0.conv1.weight" in tensors:
         return _read_own(tensors, name)
     check_sizes(tensors, name)
-    family = recognise(tensors, hints or {})
-    if family.convert is not None:
-        return _read_converted(tensors, name, family, choices or {})
-    units = collect_units(tensors, name)
-    wirings = _wire(units, name)
-    questions = ask(units, wirings[0], tensors)
-    _check_choices(choices or {}, questions, name)
-    values = {q: [o.value for o in options] for q, options in questions.items()}
-    facts = layer_answers(hints or {}, values)
-    given = {**family.answers(tensors, hints or {}), **facts, **(choices or {})}
-    tried = wirings if family is UNKNOWN else wirings[:1]
-    wiring, ranked = settle(units, tried, tensors, given)
-    answers = {**{q: options[0].value for q, options in ranked.items()}, **given}
-    graph = draft(units, wiring, answers, family.name)
-    report = Report(
-        family=family.name,
-        verified=family.verified and not choices,
-        recognised=_recognised(units, wiring, graph),
-        assumed=_assumed(ranked, given, choices or {}, facts),
-        alternatives=ranked,
-    )
-    return _load(tensors, name, graph, report, hints)
-
-
-def _read_converted(
-    tensors: Mapping[str, Tensor], name: str, family: Family, choices: Mapping[str, str]
-) -> Reading:
-    """Read a file of a family that has its own way to be wired."""
-    questions = {
-        question: tuple(Option(value, float(n)) for n, value in enumerate(values))
-        for question, values in family.open.items()
-    }
+    tensors, written_out = plain_weights(tensors)
+    choices, hints = choices or {}, hints or {}
+    family = recognise(tensors, hints)
+    blueprints = _blueprints(family, tensors, name)
+    questions = blueprints[0].questions
     _check_choices(choices, questions, name)
-    convert = family.convert
-    try:
-        graph = convert(tensors, choices) if convert else Graph.parse({})
-    except (LookupError, ValueError, SettingsError) as error:
-        raise CheckpointError(
-            f"{name} looks like {family.name}, but does not fit it.", NOT_OURS
-        ) from error
+    values = {q: [o.value for o in options] for q, options in questions.items()}
+    facts = layer_answers(hints, values)
+    given = {**family.answers(tensors, hints), **facts, **choices}
+    decision = settle(blueprints, tensors, given)
+    unconfirmed = family.unconfirmed(decision.answers, tensors)
+    guessed = tuple(
+        f"{question} {options[0].value}"
+        for question, options in decision.blueprint.questions.items()
+        if len(options) > 1 and question not in given
+    )
     report = Report(
         family=family.name,
-        verified=family.verified and not choices,
-        recognised=(_sides(graph),),
-        assumed=_assumed(questions, family.known, choices),
-        alternatives=questions,
+        verified=family.verified and not choices and not unconfirmed,
+        recognised=(*_recognised(decision), *written_out),
+        assumed=_assumed(decision, given, choices, facts),
+        alternatives=decision.blueprint.questions,
+        guessed=guessed,
+        unconfirmed=unconfirmed,
+        misfit=decision.misfit,
     )
-    return _load(tensors, name, graph, report)
+    return _load(tensors, name, decision.graph, report, hints)
+
+
+def _blueprints(
+    family: Family, tensors: Mapping[str, Tensor], name: str
+) -> list[Blueprint]:
+    """Return the ways to run the tensors; one where the family is known."""
+    if family.convert is not None:
+        return [convert_blueprint(family, tensors, name)]
+    found = search_blueprints(tensors, name, family.name)
+    return found if family is UNKNOWN else found[:1]
 
 
 def _load(
@@ -133,13 +127,12 @@ def _load(
     name: str,
     graph: Graph,
     report: Report,
-    hints: Mapping[str, Any] | None = None,
+    hints: Mapping[str, Any],
 ) -> Reading:
     state = _state(tensors, graph)
-    recipe, notes = assume_recipe(graph, name)
-    named = channels_of(hints or {})
-    if len(named) == graph.out_channels:
-        recipe = recipe.replace(channels=named, task="semantic")
+    assumed, notes = assume_recipe(graph, name)
+    recipe, planned = planned_recipe(assumed, hints)
+    notes = planned or notes
     told = replace(
         report,
         assumed=(*report.assumed, *notes),
@@ -155,48 +148,16 @@ def _read_own(tensors: Mapping[str, Tensor], name: str) -> Reading:
     return Reading(build(architecture, tensors, name), recipe, report)
 
 
-def _wire(units: Units, name: str) -> list[Wiring]:
-    found = find_wirings(units.units)
-    gates = [unit.path for unit in units.units if _is_gate(unit)]
-    if gates and (not found or found[0].unused):
-        raise CheckpointError(
-            f"{name} has attention gates ({gates[0]}), which cannot be rebuilt.",
-            NOT_OURS,
-        )
-    if not found:
-        raise CheckpointError(
-            f"The convolutions in {name} cannot be joined to a U-Net: no order of "
-            "them fits their channels.",
-            NOT_OURS,
-        )
-    spare = [units.units[n] for n in found[0].unused]
-    if any(unit.norm is not None or not unit.pointwise for unit in spare):
-        raise CheckpointError(
-            f"{name} holds {spare[0].path}, which has no place in a U-Net of the "
-            "others.",
-            NOT_OURS,
-        )
-    return found
-
-
-def _is_gate(unit: Unit) -> bool:
-    """One value a pixel, normalised: the weight that an attention gate gives."""
-    one = all(way.n_out == 1 < way.n_in for way in unit.ways)
-    named = re.search(r"psi|attention|(^|[._])gate", unit.path.lower())
-    return (one and unit.pointwise and unit.norm is not None) or named is not None
-
-
 def _check_choices(choices: Mapping[str, str], questions: Questions, name: str) -> None:
-    extra = {"output": ("same", "half"), "factors": ("such as 1x2x2,2x2x2",)}
     for question, value in choices.items():
-        if question == "factors":
+        if question in FREE and FREE[question].fullmatch(value):
             continue
         options = tuple(option.value for option in questions.get(question, ()))
-        options = options or extra.get(question, ())
+        options = options or EXTRA.get(question, ())
         if not options:
             raise CheckpointError(
                 f"{name} leaves no question called {question} open.",
-                f"Open are: {', '.join([*questions, *extra])}.",
+                f"Open are: {', '.join(dict.fromkeys([*questions, *EXTRA]))}.",
             )
         if value not in options:
             raise CheckpointError(
@@ -215,27 +176,10 @@ def _state(tensors: Mapping[str, Tensor], graph: Graph) -> dict[str, Tensor]:
     return state
 
 
-def _recognised(units: Units, wiring: Wiring, graph: Graph) -> tuple[str, ...]:
-    elements = [move.element for move in wiring.moves if move.element is not None]
-    widths = [graph.in_channels]
-    kinds = {"up": "transposed convolutions", "grow": "interpolation"}
-    ups = {kinds[move.kind] for move in wiring.moves if move.kind in kinds}
-    merges = {move.merge for move in wiring.moves if move.merge}
-    for move in wiring.moves:
-        if move.kind in {"pool", "grow", "up"}:
-            continue
-        if move.element is not None and move.element.n_out != widths[-1]:
-            widths.append(move.element.n_out)
-    blocks = sum(element.residual for element in elements)
-    normed = sum(unit.norm is not None for unit in units.units)
-    up, merge = " and ".join(sorted(ups)), " and ".join(sorted(merges))
-    layers = f"{len(units.units)} convolutions, {normed} norms"
-    return (
-        f"{_sides(graph)}, depth {wiring.depth}",
-        f"channels {', '.join(str(width) for width in widths)}",
-        f"{layers}, up-sampling by {up}, skips: {merge}",
-        *([f"{blocks} residual blocks"] if blocks else []),
-    )
+def _recognised(decision: Decision) -> tuple[str, ...]:
+    shape, *others = decision.blueprint.recognised or ("",)
+    sides = _sides(decision.graph)
+    return (f"{sides}, {shape}" if shape else sides, *others)
 
 
 def _sides(graph: Graph) -> str:
@@ -243,16 +187,16 @@ def _sides(graph: Graph) -> str:
 
 
 def _assumed(
-    ranked: Questions,
+    decision: Decision,
     given: Mapping[str, str],
     choices: Mapping[str, str],
-    facts: Mapping[str, str] | None = None,
+    facts: Mapping[str, str],
 ) -> tuple[str, ...]:
     lines = []
-    for question, options in ranked.items():
+    for question, options in decision.blueprint.questions.items():
         if question in choices:
             lines.append(f"{question}: {choices[question]} (your choice)")
-        elif question in (facts or {}):
+        elif question in facts:
             lines.append(f"{question}: {given[question]} (as its layers say)")
         elif question in given:
             lines.append(f"{question}: {given[question]} (as the family does)")

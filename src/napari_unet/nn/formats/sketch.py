@@ -14,6 +14,8 @@ from napari_unet.graph_settings import (
     Graph,
     Merge,
     Norm,
+    Pool,
+    Resize,
 )
 
 
@@ -44,11 +46,26 @@ class Sketch:
             }
         )
 
+    def refuse_unused(self, allowed: tuple[str, ...] = ()) -> None:
+        """Raise `ValueError` for a tensor without a place, but those `allowed`.
+
+        Parameters
+        ----------
+        allowed
+            Beginnings of names.
+        """
+        used = {step.name for step in self.steps}
+        for key in self.tensors:
+            if key.rpartition(".")[0] not in used and not key.startswith(allowed):
+                raise ValueError(f"{key} has no place")
+
     def has(self, path: str) -> bool:
         """Whether a module has a weight."""
         return f"{path}.weight" in self.tensors
 
-    def convolution(self, value: int, path: str, stride: tuple[int, ...] = ()) -> int:
+    def convolution(
+        self, value: int, path: str, stride: tuple[int, ...] = (), groups: int = 1
+    ) -> int:
         """Add a convolution that keeps the size, or divides it by `stride`."""
         weight = self.tensors[f"{path}.weight"]
         kernel = tuple(weight.shape[2:])
@@ -62,6 +79,7 @@ class Sketch:
                     "kernel": kernel,
                     "stride": stride,
                     "padding": tuple((k - 1) // 2 for k in kernel),
+                    "groups": groups,
                     "bias": f"{path}.bias" in self.tensors,
                 }
             )
@@ -90,31 +108,57 @@ class Sketch:
             )
         )
 
-    def norm(self, value: int, path: str, hidden: bool = False) -> int:
-        """Add the norm at `path`; if there is none and it is `hidden`, one of each
-        channel's own statistics."""  # noqa: D205, D209
+    def norm(self, value: int, path: str, hidden: bool = False, groups: int = 0) -> int:
+        """Add the norm at `path`, of `groups` if they are given and nothing is tracked.
+
+        If there is none and it is `hidden`, one of each channel's own statistics.
+        """
         tracked = f"{path}.running_mean" in self.tensors
         if not tracked and not self.has(path):
             if not hidden:
                 return value
             return self._add(Norm(inputs=(value,), kind="instance", affine=False))
+        alone = "group" if groups else "instance"
         return self._add(
-            Norm(
-                inputs=(value,),
-                name=path,
-                kind="batch" if tracked else "instance",
-                affine=self.has(path),
-                tracked=tracked,
+            Norm.parse(
+                {
+                    "inputs": (value,),
+                    "name": path,
+                    "kind": "batch" if tracked else alone,
+                    "groups": max(1, groups) if not tracked else 1,
+                    "affine": self.has(path),
+                    "tracked": tracked,
+                }
             )
         )
 
     def activation(self, value: int, kind: str, path: str = "", **how: Any) -> int:
         """Add an activation, or the one with slopes at `path`."""
-        given: dict[str, Any] = {"inputs": (value,), "kind": kind, **how}
+        usual = {"slope": 1.0} if kind == "elu" else {}
+        given: dict[str, Any] = {"inputs": (value,), "kind": kind, **usual, **how}
         if path and self.has(path):
             n_slopes = self.tensors[f"{path}.weight"].numel()
             given.update(kind="prelu", name=path, parameters=n_slopes)
         return self._add(Activation.parse(given))
+
+    def max_pool(
+        self,
+        value: int,
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...],
+        padding: tuple[int, ...],
+    ) -> int:
+        """Add a pooling whose windows may overlap."""
+        inputs = (value,)
+        return self._add(
+            Pool(inputs=inputs, kernel=kernel, stride=stride, padding=padding)
+        )
+
+    def resize(self, value: int, factor: tuple[int, ...], mode: str = "nearest") -> int:
+        """Add an enlargement; ``"linear"``: without aligned corners."""
+        factors = tuple(float(n) for n in factor)
+        given = {"inputs": (value,), "factor": factors, "mode": mode}
+        return self._add(Resize.parse(given))
 
     def concatenate(self, *values: int) -> int:
         """Stack values."""
@@ -123,6 +167,10 @@ class Sketch:
     def add(self, *values: int) -> int:
         """Add values."""
         return self._add(Merge(inputs=values, kind="add"))
+
+    def multiply(self, value: int, factor: int) -> int:
+        """Multiply a value by another, of as many channels or one."""
+        return self._add(Merge(inputs=(value, factor), kind="multiply"))
 
     def _add(self, step: AnyStep) -> int:
         self.steps.append(step)

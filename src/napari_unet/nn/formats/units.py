@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -79,13 +79,21 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """An attention gate: what its `branches` read (in the file's order) makes `psi`."""
+
+    branches: tuple[Unit, Unit]
+    psi: Unit
+
+
+@dataclass(frozen=True)
 class Units:
     """All units of a file; `norm_first`: each norm comes before its convolution."""
 
     ndim: int
     units: tuple[Unit, ...]
     norm_first: bool
-    norms: tuple[Module, ...] = field(default=())
+    gates: tuple[Gate, ...] = ()
 
 
 def natural(key: str) -> tuple[object, ...]:
@@ -115,9 +123,12 @@ def collect_units(tensors: Mapping[str, Tensor], name: str) -> Units:
     norm_first, owners = _assign(units, norms, name)
     units = [replace(u, norm=owners.get(n)) for n, u in enumerate(units)]
     _, owners = _assign(units, activations, name)
-    units = [replace(u, activation=owners.get(n)) for n, u in enumerate(units)]
+    units = [
+        replace(u, activation=owners.get(n) or _shared(u, activations))
+        for n, u in enumerate(units)
+    ]
     settled = tuple(_settle(unit, norm_first) for unit in units)
-    return Units(dims.pop(), settled, norm_first, tuple(norms))
+    return Units(dims.pop(), settled, norm_first)
 
 
 def _modules(tensors: Mapping[str, Tensor], name: str) -> list[Module]:
@@ -197,6 +208,18 @@ def _settle(unit: Unit, norm_first: bool) -> Unit:
 def norm_size(norm: Module) -> int:
     """Return the channels that a norm or activation has values for."""
     return next(s[0] for s in norm.shapes.values() if s)
+
+
+def _shared(unit: Unit, activations: list[Module]) -> Module | None:
+    """Return the activation of the nearest module around `unit` that has one."""
+    sizes = {1, *(way.n_out for way in unit.ways)}
+    around = [
+        other
+        for other in activations
+        if not other.parent or unit.path.startswith(f"{other.parent}.")
+        if norm_size(other) in sizes
+    ]
+    return max(around, key=lambda other: len(other.parent), default=None)
 
 
 def _assign(

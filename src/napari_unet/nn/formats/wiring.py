@@ -42,6 +42,9 @@ class _Search:
         for element in self.elements:
             self.taking[element.n_in].append(element)
         self.found: dict[tuple[object, ...], Wiring] = {}
+        bare = {n for n, unit in enumerate(units) if unit.norm is None}
+        # Where most convolutions have a norm, one without may stand for a pooling.
+        self.bare = bare if 2 * len(bare) < len(units) else set()
 
     def run(self) -> list[Wiring]:
         layers: dict[int, dict[tuple[object, ...], State]] = {}
@@ -168,7 +171,9 @@ class _Search:
         cost = jump + 1.5 * near + 0.1 + self._stage_cost(state)
         if self.places.gap(last, first) or self.places.starts_late(first):
             cost -= 0.3
-        if element.n_out <= element.n_in:
+        if first in self.bare and element.n_out == element.n_in:
+            cost -= 0.3
+        elif element.n_out <= element.n_in:
             cost += 0.3 if element.n_out == element.n_in else 1.2
         pooled = replace(
             state,
@@ -206,13 +211,15 @@ class _Search:
         """Cost of running on at one resolution."""
         first = element.members[0]
         cost = 0.8 * (1 - self.places.closeness(state.last, first))
+        bare = 0.8 * (first in self.bare and element.n_out == element.n_in)
         if state.growing:
-            return 0.6 * cost + (1.0 if self.units[first].kernel[-1] % 2 == 0 else 0.0)
+            even = self.units[first].kernel[-1] % 2 == 0
+            return 0.6 * cost + 1.0 * even + bare
         if self.units[first].kernel[-1] % 2 == 0:
             cost += 2.0
         if self.places.starts_late(first):
             cost += 0.3
-        return cost + (0.8 if element.n_out > element.n_in else 0.0)
+        return cost + bare + (0.8 if element.n_out > element.n_in else 0.0)
 
     def _stage_cost(self, state: State) -> float:
         """Cost of closing a stage that is longer or shorter than the one before."""
@@ -285,8 +292,16 @@ class _Search:
             self.found[state.moves] = wiring
 
     def _unused_cost(self, index: int, state: State) -> float:
-        """An output at a coarser level, for training alone, may be left."""
-        unit = self.units[index]
-        sides = {way.n_out for way in unit.ways if not way.transposed}
-        head = unit.norm is None and state.channels in sides and unit.pointwise
-        return UNUSED_HEAD if head else UNUSED
+        """An output at a coarser level, or a second one at the finest, may be left."""
+        return UNUSED_HEAD if self._is_head(index, state) else UNUSED
+
+    def _is_head(self, index: int, state: State) -> bool:
+        unit, last = self.units[index], state.moves[-1].element
+        if unit.norm is not None or not unit.pointwise:
+            return False
+        straight = [way for way in unit.ways if not way.transposed]
+        read = last.n_in if last is not None else 0
+        return any(
+            way.n_out == state.channels or way.n_out < way.n_in == read
+            for way in straight
+        )
