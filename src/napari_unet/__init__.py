@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_unet.core.border_weights import border_weights
     from napari_unet.core.metrics import evaluate
-    from napari_unet.engine.segment_to import segment_to
+    from napari_unet.engine.segment_to import iter_segment_to, segment_to
     from napari_unet.errors import UNetError
     from napari_unet.io.pairing import find_pairs
     from napari_unet.io.training_data import TrainingImage, load_pairs
@@ -56,6 +56,7 @@ _HOME = {
     "find_pairs": "io.pairing",
     "inspect_model": "nn.formats.inspecting",
     "iter_segment": "pipeline",
+    "iter_segment_to": "engine.segment_to",
     "iter_train": "nn.training",
     "load_model": "nn.checkpoint",
     "load_pairs": "io.training_data",
@@ -89,6 +90,7 @@ __all__ = [
     "find_pairs",
     "inspect_model",
     "iter_segment",
+    "iter_segment_to",
     "iter_train",
     "load_model",
     "load_pairs",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import gc
 import os
 import signal
@@ -9,12 +11,20 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import cloudpickle
+import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 from distributed import Client
 
 import napari_unet as nu
+from napari_unet.cli import main
+from napari_unet.cli.place import Place
+from napari_unet.cli.report import SUMMARY
 from napari_unet.engine.cluster import Cluster, connect
 from napari_unet.engine.local_workers import local_workers
 from napari_unet.engine.segment_to import iter_segment_to
@@ -83,6 +93,72 @@ def test_error_of_a_worker_is_ours(
     path.unlink()
     with pytest.raises(ImageFileError, match=r"image\.npy does not exist"):
         list(job)
+
+
+def _end_at_2(job: object, item: int) -> int:
+    if item == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def test_what_ends_its_worker_costs_only_itself(cluster: Cluster) -> None:
+    """An image that is too large for a worker's memory, in a folder of others."""
+    scheduler: Any = cluster.client.cluster.scheduler
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    job = SimpleNamespace(options=SimpleNamespace(device="cpu"))
+    before, scheduler.allowed_failures = scheduler.allowed_failures, 0
+    try:
+        with cluster.sent(job) as each:
+            found = sorted(each(_end_at_2, [2], lambda item: -item))
+            assert found == [-2]
+            assert sorted(each(_end_at_2, [3, 4, 5])) == [3, 4, 5]
+            with pytest.raises(WorkerError, match="ended worker after worker"):
+                list(each(_end_at_2, [2]))
+    finally:
+        scheduler.allowed_failures = before
+
+
+def test_dask_image_on_a_worker(
+    cluster: Cluster, make_model: MakeModel, noise: Noise, tmp_path: Path
+) -> None:
+    """Its chunks are not tasks that would wait for the one that reads them."""
+    image, model, tiling = noise((70, 60)), make_model(), nu.Tiling(tile=32)
+    expected = nu.segment(image, model, tiling=tiling)
+    lazy = da.from_array(image, chunks=16)
+    found = nu.segment_to(
+        lazy, tmp_path / "o.zarr", model, executor=cluster, block=32, tiling=tiling
+    )
+    np.testing.assert_array_equal(found.labels[...], expected.labels)
+
+
+def test_folder_in_parallel(
+    cluster: Cluster,
+    noise: Noise,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Images at once on workers: the labels of a serial run, a bad file skipped."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for seed, name in enumerate("ac"):
+        tifffile.imwrite(folder / f"{name}.tif", noise((80, 70), seed=seed))
+    (folder / "b.tif").write_bytes(b"II*\0 no image")
+    monkeypatch.setattr(Place, "cluster", lambda _: contextlib.nullcontext(cluster))
+    for out, flags in (("parallel", ["--workers", "2"]), ("serial", [])):
+        with pytest.raises(SystemExit) as stop:
+            main(["segment", str(folder), "-o", str(tmp_path / out), *flags])
+        assert stop.value.code == 1
+        said = capsys.readouterr()
+        assert said.err.splitlines()[-1].startswith("napari-unet: 1 of 3 images could")
+        values = said.out.splitlines()[-1].split()
+        assert values[:3] == ["3", "2", "1"]
+        with (tmp_path / out / SUMMARY).open(newline="") as file:
+            states = [row["state"] for row in csv.DictReader(file)]
+        assert states == ["done", "failed", "done"]
+    for name in ("a.tif", "c.tif"):
+        one = tifffile.imread(tmp_path / "parallel" / name)
+        np.testing.assert_array_equal(one, tifffile.imread(tmp_path / "serial" / name))
 
 
 # dask-jobqueue leaves the files of its temporary certificates to the collector.

@@ -12,8 +12,8 @@ import zarr
 
 import napari_unet as nu
 from napari_unet.cli import main
-from napari_unet.cli.large import Place
 from napari_unet.cli.parallel import Outcome, segment_image
+from napari_unet.cli.place import Place
 from napari_unet.cli.request import Request
 from napari_unet.cli.targets import Wanted, output_paths
 from napari_unet.pipeline import Options
@@ -88,4 +88,4 @@ def test_image_on_a_worker(noise: Noise, tmp_path: Path) -> None:
 
 def test_workers_and_scheduler_exclude_each_other() -> None:
     with pytest.raises(nu.UNetError, match="exclude each other"):
-        Place(2, "tls://host:8786").cluster()
+        Place(workers=2, scheduler="tls://host:8786").cluster()

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import logging
 import pickle
 import threading
 import uuid
@@ -26,11 +27,11 @@ from napari_unet.nn.device import n_devices
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-Each = Callable[[Callable[[Any, Any], Any], Iterable[Any]], Iterator[Any]]
+Each = Callable[..., Iterator[Any]]
 
 CONNECT_TIMEOUT = 30.0
 # Items handed out beyond those that run: enough to keep workers busy, few to cancel.
-AHEAD = 2
+AHEAD = 6
 RESUME = "Finished blocks are kept: repeat the command with --resume."
 
 
@@ -76,48 +77,74 @@ class Cluster:
         Yields
         ------
         function
-            A function of the job and an item, and items -> results, as they come.
+            A function of the job and an item, and items -> results, as they come; and
+            optionally what stands for the result of an item that ended worker after
+            worker, which else ends everything.
         """
         key = f"napari-unet-{uuid.uuid4().hex}"
         with told("The model could not be sent to the workers."):
             self.client.register_plugin(_plugin(key, pickle.dumps(job)))
 
-        def each(function: Callable[[Any, Any], Any], items: Iterable[Any]) -> Any:
-            return self._run(functools.partial(call, key, function), items)
+        def each(
+            function: Callable[[Any, Any], Any],
+            items: Iterable[Any],
+            deadly: Callable[[Any], Any] | None = None,
+        ) -> Iterator[Any]:
+            return self._run(functools.partial(call, key, function), items, deadly)
 
         try:
             yield each
         finally:
-            with contextlib.suppress(Exception):
-                self.client.unregister_worker_plugin(key)
+            # Asked of a scheduler that is gone, this would wait for it in vain.
+            if self._is_connected:
+                with contextlib.suppress(Exception):
+                    self.client.unregister_worker_plugin(key)
+
+    @property
+    def _is_connected(self) -> bool:
+        return bool(self.client.status == "running")
 
     def _run(
-        self, function: Callable[[Any], Any], items: Iterable[Any]
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        deadly: Callable[[Any], Any] | None,
     ) -> Iterator[Any]:
-        from distributed import as_completed
+        from concurrent.futures import CancelledError
+
+        from distributed import KilledWorker, as_completed
 
         waiting = iter(items)
         client = self.client
+        pending: dict[Future, Any] = {}
 
         def submit(item: Any) -> Future:
-            return client.submit(function, item, pure=False)
+            future = client.submit(function, item, pure=False)
+            pending[future] = item
+            return future
 
         with told("The connection to the scheduler was lost."):
             ahead = max(1, len(client.nthreads())) * AHEAD
             first = [submit(item) for item in itertools.islice(waiting, ahead)]
-            running = as_completed(first, loop=client.loop)
-            pending = set(first)
+            # Results come by themselves: asking for one at a time costs a way there and
+            # back each.
+            running = as_completed(
+                first, loop=client.loop, with_results=True, raise_errors=False
+            )
             try:
-                for future in running:
-                    pending.discard(future)
-                    done = future.result()
-                    for item in itertools.islice(waiting, 1):
-                        new = submit(item)
-                        pending.add(new)
-                        running.add(new)
+                for future, result in running:
+                    item, done = pending.pop(future), result
+                    if future.status == "error":
+                        if deadly is None or not isinstance(result[1], KilledWorker):
+                            raise result[1]
+                        done = deadly(item)
+                    elif isinstance(result, CancelledError):
+                        raise result
+                    for following in itertools.islice(waiting, 1):
+                        running.add(submit(following))
                     yield done
             finally:
-                if pending:
+                if pending and self._is_connected:
                     with contextlib.suppress(Exception):
                         client.cancel(list(pending))
 
@@ -138,7 +165,9 @@ def told(problem: str) -> Iterator[None]:
             f"One block has ended worker after worker ({error.task}).",
             "Give each worker more memory, or choose a smaller block. " + RESUME,
         ) from None
-    except (CancelledError, OSError, TimeoutError) as error:
+    except CancelledError:  # its own words are advice to programmers
+        raise WorkerError(problem, RESUME) from None
+    except (OSError, TimeoutError) as error:
         raise WorkerError(f"{problem} ({error})", RESUME) from None
 
 
@@ -171,6 +200,7 @@ def connect(address: str, security: Any = None) -> Cluster:
             address, security=security, timeout=CONNECT_TIMEOUT, set_as_default=False
         )
     cluster = Cluster(client)
+    cluster._stack.enter_context(_one_voice())
     cluster._stack.callback(_close, client)
     return cluster
 
@@ -178,6 +208,23 @@ def connect(address: str, security: Any = None) -> Cluster:
 def _close(client: Client) -> None:
     with contextlib.suppress(Exception):
         client.close(timeout=5)
+
+
+@contextlib.contextmanager
+def _one_voice() -> Iterator[None]:
+    """Keep what distributed logs of a lost connection out of the one line on it."""
+    loggers = [logging.getLogger(f"distributed.{name}") for name in ("client", "core")]
+    for logger in loggers:
+        logger.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(_nothing)
+
+
+def _nothing(_: logging.LogRecord) -> bool:
+    return False
 
 
 # On a worker: what was sent, and what was made of it when it was first needed.
@@ -219,12 +266,16 @@ def forget(key: str) -> None:
 
 def call(key: str, function: Callable[[Any, Any], Any], item: Any) -> Any:
     """Call a function with the job and an item, on a worker."""
+    import dask
+
     with _LOCK:
         if key not in _KEPT:
             worker, data = pickle.loads(_SENT[key])  # noqa: S301 - see `connect`
             _KEPT[key] = _placed(pickle.loads(data), worker)  # noqa: S301
         job = _KEPT[key]
-    return function(job, item)
+    # A dask image must not be computed by tasks that would wait for this one.
+    with dask.config.set(scheduler="synchronous"):
+        return function(job, item)
 
 
 def _placed(job: Any, worker: str) -> Any:

@@ -91,6 +91,8 @@ class Job:
         Of the CPU, per worker: part of what makes labels identical.
     keep_probabilities
         Whether they stay in the output.
+    preview
+        Whether provisional labels are there while the work goes on.
     """
 
     origin: Origin
@@ -100,6 +102,7 @@ class Job:
     block: int
     threads: int
     keep_probabilities: bool
+    preview: bool = False
 
     def plan(self) -> Plan:
         """Return how the image is segmented."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from napari_unet.engine.records import Records
 from napari_unet.errors import ImageFileError
-from napari_unet.io.atomic import replacing
+from napari_unet.io.atomic import replacing, sweep
 
 FOLDER = ".napari-unet"
 JOURNAL = "journal.json"
@@ -89,6 +89,7 @@ class Journal:
 
     def remove_leftovers(self) -> None:
         """Remove files that a killed process left half written."""
+        sweep(self.path.parent)
         for pattern in ("*.partial", "*.part"):
             for path in self.output.rglob(pattern):
                 path.unlink(missing_ok=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,9 @@ class Output:
         Replace `path`, and forget a stopped run.
     threads
         CPU threads of each worker; 0: those of the run that is resumed, or torch's.
+    preview
+        Whether labels of each block alone are there to be looked at while the work goes
+        on. Those of the whole image take their place.
     """
 
     path: Path
@@ -76,6 +81,27 @@ class Output:
     resume: bool = False
     overwrite: bool = False
     threads: int = 0
+    preview: bool = False
+
+
+@contextlib.contextmanager
+def told(output: Path) -> Iterator[None]:
+    """Say in one sentence which file could not be read or written.
+
+    Parameters
+    ----------
+    output
+        Named where the system names no file.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ImageFileError(
+            f"{error.filename or output.name} could not be read or written "
+            f"({error.strerror or error}).",
+            "Put this right and repeat the command with --resume: finished blocks are "
+            "kept.",
+        ) from error
 
 
 def check_target(path: Path, *, replace: bool) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from napari_unet.core.fixed_point import scale_of
 from napari_unet.core.mirror import read_mirrored
 from napari_unet.core.normalize import Reader
+from napari_unet.core.resample import Resampling, resampled_reader
 from napari_unet.core.stitching import gaussian_window
 from napari_unet.core.tiling import Geometry, Grid, Tile
 from napari_unet.engine.blocks import Region
@@ -78,6 +79,13 @@ def predict_region(
     target: Any = out
     for _ in backend.predict(plan, reader, part, target):
         pass
+
+
+def resampled_region(
+    read: Reader, resampling: Resampling, region: Region, dtype: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    """Return a region of resampled fixed-point probabilities, as `resample_stored`."""
+    return np.rint(resampled_reader(read, resampling)(region)).astype(dtype)
 
 
 def _meets(write: Region, region: Region) -> bool:

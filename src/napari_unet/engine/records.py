@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.errors import ImageFileError
+
 Array = npt.NDArray[Any]
+
+DAMAGE = (EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
 
 # Pixels are kept compressed; all else is small.
 COMPRESSED = ("codes",)
@@ -55,13 +60,39 @@ class Records:
             temporary.unlink(missing_ok=True)
 
     def read(self, step: str, number: int) -> dict[str, Array]:
-        """Return a record."""
-        with np.load(self.path(step, number), allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
+        """Return a record.
+
+        Raises
+        ------
+        ImageFileError
+            If it is damaged; it is removed, so that a resumed run makes it again.
+        """
+        path = self.path(step, number)
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                return {name: found[name] for name in found.files}
+        except DAMAGE as error:
+            self.remove(step, number)
+            raise ImageFileError(
+                f"The record {path} is damaged.",
+                "Repeat the command with --resume: it is made again.",
+            ) from error
+
+    def number(self, step: str, number: int, name: str) -> int | None:
+        """Return one number of a record; None if record or number are not there."""
+        try:
+            with np.load(self.path(step, number), allow_pickle=False) as found:
+                return int(found[name])
+        except (FileNotFoundError, *DAMAGE):
+            return None
 
     def has(self, step: str, number: int) -> bool:
-        """Whether a step is done for a block."""
-        return self.path(step, number).is_file()
+        """Whether a step is done for a block; a record that was cut off says no."""
+        return zipfile.is_zipfile(self.path(step, number))
+
+    def remove(self, step: str, number: int) -> None:
+        """Forget that a step is done for a block."""
+        self.path(step, number).unlink(missing_ok=True)
 
     def done(self, step: str) -> set[int]:
         """Return the blocks for which a step is done."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,23 @@ from napari_unet.engine.executors import Executor, Here
 from napari_unet.engine.job import Job, Origin
 from napari_unet.engine.journal import Journal
 from napari_unet.engine.linking import check_linking, link_all
-from napari_unet.engine.output import SUFFIX, Output, Progress, Written, check_target
+from napari_unet.engine.ordering import in_view_first
+from napari_unet.engine.output import (
+    SUFFIX,
+    Output,
+    Progress,
+    Written,
+    check_target,
+    told,
+)
+from napari_unet.engine.previews import create_previews
 from napari_unet.engine.stores import NAME, create_level, level_chunks, n_levels_of
 from napari_unet.engine.work import NETWORK, Item, Work
 from napari_unet.errors import ImageFileError, SettingsError
 from napari_unet.nn.checkpoint import Model, load_model
-from napari_unet.pipeline.options import parse_options
+from napari_unet.pipeline.options import RegionLike, parse_options
+
+View = Callable[[], RegionLike | None]
 
 
 def segment_to(
@@ -83,9 +94,24 @@ def iter_segment_to(
     *,
     executor: Executor | None = None,
     series: int = 0,
+    first: View | None = None,
     **options: Any,
 ) -> Generator[Progress, None, Written]:
-    """Do as `segment_to`, yielding progress; close it to stop, and resume later."""
+    """Do as `segment_to`, yielding progress; close it to stop, and resume later.
+
+    Parameters
+    ----------
+    source, out, model, executor, series, **options
+        As for `segment_to`.
+    first
+        Returns what is looked at, such as ``{"Y": (0, 512)}``, whenever it is asked:
+        that is done first. It changes the order of work, and no label.
+
+    Yields
+    ------
+    Progress
+        A step, and how many of its items are done.
+    """
     output = _output(out, options)
     if options.get("region") is not None:
         raise SettingsError(
@@ -105,8 +131,13 @@ def iter_segment_to(
         block=output.block,
         threads=output.threads or torch.get_num_threads(),
         keep_probabilities=output.keep_probabilities,
+        preview=output.preview,
     )
-    return _run(job, output, executor or Here())
+    return _run(job, output, executor or Here(), first or _nowhere)
+
+
+def _nowhere() -> None:
+    """Look at nothing: the order is that of the image."""
 
 
 def _output(out: str | Path | Output, options: dict[str, Any]) -> Output:
@@ -119,7 +150,14 @@ def _output(out: str | Path | Output, options: dict[str, Any]) -> Output:
 
 
 def _run(
-    job: Job, output: Output, executor: Executor
+    job: Job, output: Output, executor: Executor, first: View
+) -> Generator[Progress, None, Written]:
+    with told(job.output):
+        return (yield from _steps(job, output, executor, first))
+
+
+def _steps(
+    job: Job, output: Output, executor: Executor, first: View
 ) -> Generator[Progress, None, Written]:
     check_target(output.path, replace=output.overwrite or output.resume)
     resumed = _resumable(output, job.output)
@@ -132,19 +170,27 @@ def _run(
     else:
         work.journal.check(request)
         work.journal.remove_leftovers()
-        if output.path.exists() and output.path == job.output:
-            return _written(output.path, work)
+        if work.store.is_finished:
+            return _put(work, output.path)
+    _create(work)
     yield Progress("measure", 0, 1)
     work.measure()
     yield Progress("measure", 1, 1)
     with executor.running(work) as run:
         for step in work.steps:
-            yield from _step(run, step, work)
+            yield from _step(run, step, work, first)
         yield from _finish(run, work, request)
-    if output.path.exists():
-        shutil.rmtree(output.path)
-    job.output.rename(output.path)
-    return _written(output.path, work)
+    return _put(work, output.path)
+
+
+def _put(work: Work, target: Path) -> Written:
+    """Give a finished output its name, unless it has it."""
+    work.store.remove_scratch()
+    if work.job.output != target:
+        if target.exists():
+            shutil.rmtree(target)
+        work.job.output.rename(target)
+    return _written(target, work)
 
 
 def _resumable(output: Output, part: Path) -> Journal | None:
@@ -181,27 +227,34 @@ def _start(work: Work, request: dict[str, Any], *, overwrite: bool) -> None:
     check_linking(work.store)
     if part.exists() and overwrite:
         shutil.rmtree(part)
+    work.journal.begin(request)
+
+
+def _create(work: Work) -> None:
+    """Make what is to be filled, as far as it is not there."""
     work.store.create()
+    if work.job.preview:
+        create_previews(work.store)
     if work.plan.resampling is not None:
         blocks = work.network_blocks
         channels = len(work.plan.model.recipe.channels)
         shape = (len(work.samples), channels, *blocks.shape)
         work.store.create_scratch(NETWORK, shape, blocks.region(0))
-    work.journal.begin(request)
 
 
-def _step(run: Any, step: str, work: Work) -> Generator[Progress, None, None]:
+def _step(
+    run: Any, step: str, work: Work, first: View
+) -> Generator[Progress, None, None]:
     """Do what is left of one step."""
     items = work.items(step)
     left = [item for item in items if not work.is_done(item)]
-    yield from _do(run, step, left, n_done=len(items) - len(left))
+    ordered = in_view_first(left, work, first)
+    yield from _do(run, step, ordered, n_done=len(items) - len(left), total=len(items))
 
 
 def _do(
-    run: Any, step: str, items: Iterable[Item], *, n_done: int = 0
+    run: Any, step: str, items: Iterable[Item], *, n_done: int = 0, total: int
 ) -> Generator[Progress, None, None]:
-    items = list(items)
-    total = n_done + len(items)
     yield Progress(step, n_done, total)
     for _ in run(items):
         n_done += 1
@@ -213,6 +266,11 @@ def _finish(
 ) -> Generator[Progress, None, None]:
     """Link, build pyramids, and write the metadata."""
     store = work.store
+    if not all(map(work.is_done, work.items(work.steps[-1]))):
+        raise ImageFileError(
+            f"Stored labels of {work.job.output.name} have vanished.",
+            "Repeat the command with --resume: they are made again.",
+        )
     if store.layout.link:
         link_all(store, work.plan.separation)
     n_levels = {}
@@ -222,16 +280,22 @@ def _finish(
             create_level(group, level)
             chunks = range(level_chunks(group, level))
             items = [Item("level", level, chunk, what) for chunk in chunks]
-            yield from _do(run, f"pyramid {level}", items)
-    # A file that vanished or changed on the way would be a hole in the labels.
-    if work.job.origin.identity() != request["image"]:
-        raise ImageFileError(
-            "The image changed while it was segmented.",
-            "Bring it back and resume, or start afresh with --overwrite.",
-        )
+            yield from _do(run, f"pyramid {level}", items, total=len(items))
+    _check_image(work, request)
     n_objects = _count(work) if work.has_objects else 0
     provenance = {**request, "intensity": work.plain_ranges, "n_objects": n_objects}
     store.finish({**provenance, "notes": list(work.plan.notes)}, n_levels)
+
+
+def _check_image(work: Work, request: dict[str, Any]) -> None:
+    """Refuse an image that changed: a chunk that was not there is a hole in labels."""
+    if work.job.origin.identity() != request["image"]:
+        # Nobody knows which blocks have seen it: what is there must not be resumed.
+        work.journal.begin({**request, "image": "changed while it was segmented"})
+        raise ImageFileError(
+            "The image changed while it was segmented.",
+            "Put it in order, and start afresh with --overwrite.",
+        )
 
 
 def _count(work: Work) -> int:

@@ -54,10 +54,10 @@ class SampleSeparation:
     task: Task
     records: Records
 
-    def survey(self, number: int, stored: Array) -> None:
-        """First step for one block, given its probabilities (C, ...)."""
+    def survey(self, number: int, stored: Array, **facts: Array) -> None:
+        """First step for one block, given its probabilities (C, ...); notes `facts`."""
         found = survey_block(stored, self.task, self.blocks, number)
-        self.records.write("survey", number, found)
+        self.records.write("survey", number, {**found, **facts})
 
     def join(self) -> None:
         """Second step, over all blocks."""

@@ -11,6 +11,7 @@ Axes are stored in the order that the specification asks for: T, C, Z, Y, X.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import yaozarrs
 import zarr
+import zarr.codecs
 
 from napari_unet.core.axes import AXES, AxesPlan
 from napari_unet.engine.blocks import Region
@@ -30,6 +32,8 @@ NAME = "cells"
 # Levels are added until a plane fits into a window.
 SMALL_PLANE = 512
 TYPES = {"T": "time", "C": "channel"}
+# A chunk with a changed byte is not read as if nothing were.
+COMPRESSOR = zarr.codecs.ZstdCodec(level=0, checksum=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +132,20 @@ class Store:
         unlinked = [self.path / FOLDER / f"unlinked-{a}" for a in self.layout.link]
         return [*unlinked, self.labels_path / "0"]
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether `finish` has written the last of the metadata."""
+        try:
+            found = json.loads((self.path / "zarr.json").read_text())
+        except FileNotFoundError:
+            return False
+        return "napari_unet" in found.get("attributes", {})
+
     def create(self) -> None:
-        """Make the groups and empty arrays, without metadata: nothing is done yet."""
-        zarr.create_group(self.path, zarr_format=3, overwrite=False)
-        for part in ("labels", f"labels/{NAME}", FOLDER):
-            zarr.create_group(self.path / part, zarr_format=3)
+        """Make the groups and empty arrays that are not there, without metadata."""
+        for part in ("", "labels", f"labels/{NAME}", FOLDER):
+            if not is_made(self.path / part):
+                zarr.create_group(self.path / part, zarr_format=3)
         layout = self.layout
         axes = layout.probabilities_axes
         self._create(self.probabilities_path, axes, layout.stored)
@@ -141,23 +154,29 @@ class Store:
 
     def _create(self, path: Path, axes: str, dtype: str) -> None:
         layout = self.layout
+        if is_made(path):
+            return
         zarr.create_array(
             path,
             shape=layout.shape(axes),
             chunks=layout.chunks(axes),
             dtype=dtype,
             dimension_names=[a.lower() for a in axes],
+            compressors=COMPRESSOR,
             config={"write_empty_chunks": True},
         )
 
     def create_scratch(self, name: str, shape: tuple[int, ...], size: Region) -> None:
-        """Make an array (samples, C, ...) for intermediate probabilities."""
+        """Make an array (samples, C, ...) for intermediate probabilities, once."""
+        if is_made(self.path / FOLDER / name):
+            return
         chunk = (1, shape[1], *(part.stop - part.start for part in size))
         zarr.create_array(
             self.path / FOLDER / name,
             shape=shape,
             chunks=chunk,
             dtype=self.layout.stored,
+            compressors=COMPRESSOR,
             config={"write_empty_chunks": True},
         )
 
@@ -186,8 +205,10 @@ class Store:
         key = self.layout.key(self.layout.labels_axes, sample, region)
         open_array(self.labels_paths[0])[key] = values
 
-    def has_chunks(self, what: str, sample: Mapping[str, int], region: Region) -> bool:
-        """Whether the files of all chunks of a region are there."""
+    def stored_bytes(
+        self, what: str, sample: Mapping[str, int], region: Region
+    ) -> int | None:
+        """Return the bytes of all chunks of a region; None if one is not there."""
         path, axes = {
             "probabilities": (self.probabilities_path, self.layout.probabilities_axes),
             "labels": (self.labels_paths[0], self.layout.labels_axes),
@@ -201,13 +222,16 @@ class Store:
             for k, c in zip(key, chunks, strict=True)
         ]
         every = np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, len(axes))
-        return all((path / "c" / "/".join(map(str, i))).is_file() for i in every)
+        files = (path / "c" / "/".join(map(str, i)) for i in every)
+        try:
+            return sum(file.stat().st_size for file in files)
+        except FileNotFoundError:
+            return None
 
     def finish(self, provenance: Mapping[str, Any], n_levels: dict[str, int]) -> None:
-        """Write the metadata that make it an OME-Zarr image, and remove scratch."""
+        """Write the metadata that make it an OME-Zarr image; the provenance is last."""
         layout = self.layout
         root = zarr.open_group(self.path, mode="r+")
-        root.attrs["napari_unet"] = dict(provenance)
         if layout.keep_probabilities:
             axes = layout.probabilities_axes
             levels = self._multiscale(axes, n_levels["probabilities"], "probabilities")
@@ -220,6 +244,10 @@ class Store:
         cells.attrs["ome"] = checked(
             {"version": "0.5", "multiscales": [levels], "image-label": source}
         )
+        root.attrs["napari_unet"] = dict(provenance)
+
+    def remove_scratch(self) -> None:
+        """Remove what was only needed on the way."""
         for entry in (self.path / FOLDER).iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)
@@ -247,11 +275,15 @@ class Store:
         return {**axis, "unit": "micrometer"} if known else axis
 
 
+def is_made(path: Path) -> bool:
+    """Whether a group or an array is there."""
+    return (path / "zarr.json").is_file()
+
+
 def open_array(path: Path) -> Any:
     """Open an array; chunks of zeros are written like all others, as proof of work."""
-    return zarr.open_array(
-        path, mode="r+", zarr_format=3, config={"write_empty_chunks": True}
-    )
+    array = zarr.open_array(path, mode="r+", zarr_format=3)
+    return array.with_config({"write_empty_chunks": True})
 
 
 def checked(metadata: dict[str, Any]) -> dict[str, Any]:

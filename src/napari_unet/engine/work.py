@@ -6,6 +6,7 @@ one takes those of `engine.separating`. Each step leaves a record when it is com
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from dataclasses import dataclass
@@ -15,13 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unet.core.normalize import IntensityRange, Reader
+from napari_unet.core.normalize import IntensityRange
 from napari_unet.core.processing import Processing
-from napari_unet.core.resample import Resampling, inverse, resampled_reader
+from napari_unet.core.resample import inverse
 from napari_unet.engine.blocks import Blocks, Region, chunk_shape, plan_blocks
 from napari_unet.engine.job import Job
 from napari_unet.engine.journal import Journal
-from napari_unet.engine.prediction import Window, predict_region
+from napari_unet.engine.output import told
+from napari_unet.engine.prediction import Window, predict_region, resampled_region
+from napari_unet.engine.previews import write_preview
 from napari_unet.engine.records import Records
 from napari_unet.engine.separating import SampleSeparation
 from napari_unet.engine.stores import Layout, Store, fill_level
@@ -47,9 +50,16 @@ SEPARATION_STEPS = (
     "labels",
 )
 OVER_ALL = ("join", "number", "holes")
+# What a step leaves in the output.
+WRITTEN = {
+    "survey": ("probabilities",),
+    "labels": ("labels",),
+    "classes": ("probabilities", "labels"),
+    WHOLE: ("probabilities", "labels"),
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Item:
     """One thing to do: a step, for one block of one sample.
 
@@ -172,13 +182,11 @@ class Work:
             return False
         if item.step == "flood":
             return records.has("codes", item.block)
-        written = []
-        if item.step in ("survey", "classes", WHOLE):
-            written.append("probabilities")
-        if item.step in ("labels", "classes", WHOLE):
-            written.append("labels")
-        sample, region = self.samples[item.sample], self.blocks.region(item.block)
-        return all(self.store.has_chunks(w, sample, region) for w in written)
+        return all(
+            records.number(item.step, item.block, f"{what}_bytes")
+            == (self._bytes(item, what) or -1)
+            for what in WRITTEN.get(item.step, ())
+        )
 
     def do(self, item: Item) -> None:
         """Do one item.
@@ -192,14 +200,8 @@ class Work:
         """
         torch.set_num_threads(self.job.threads)
         try:
-            getattr(self, f"_{item.step}")(item)
-        except OSError as error:
-            raise ImageFileError(
-                f"{error.filename or self.job.output.name} could not be read or "
-                f"written ({error.strerror or error}).",
-                "Put this right and repeat the command with --resume: finished blocks "
-                "are kept.",
-            ) from error
+            with told(self.job.output):
+                getattr(self, f"_{item.step}")(item)
         except DeviceFullError as error:
             raise DeviceError(
                 f"{error.problem} A tile of {self.plan.grid.tile} does not fit.",
@@ -270,7 +272,19 @@ class Work:
     def _write(self, item: Item, labels: Array) -> None:
         region = self.blocks.region(item.block)
         self.store.write_labels(self.samples[item.sample], region, labels)
-        self._done(item, n_labels=np.array(labels.max(initial=0)))
+        self._done(item, n_labels=np.array(labels.max(initial=0)), **self._sizes(item))
+
+    def _bytes(self, item: Item, what: str) -> int | None:
+        """Return the bytes on disk of what is stored of a block."""
+        region = self.blocks.region(item.block)
+        return self.store.stored_bytes(what, self.samples[item.sample], region)
+
+    def _sizes(self, item: Item) -> dict[str, Array]:
+        """Return what an item's record says of its files, to see if one is cut off."""
+        return {
+            f"{what}_bytes": np.array(self._bytes(item, what) or 0)
+            for what in WRITTEN.get(item.step, ())
+        }
 
     def _done(self, item: Item, **facts: Array) -> None:
         self.records(item.sample).write(item.step, item.block, facts)
@@ -282,11 +296,18 @@ class Work:
         labels = separate_sample(stored, names, plan.separation, semantic=plan.semantic)
         self._write(item, labels)
 
-    def _classes(self, item: Item) -> None:
-        self._whole(item)
+    _classes = _whole
 
     def _survey(self, item: Item) -> None:
-        self._separation(item.sample).survey(item.block, self._probabilities(item))
+        stored = self._probabilities(item)
+        steps = self._separation(item.sample)
+        steps.survey(item.block, stored, **self._sizes(item))
+        if self.job.preview and not steps.records.has("labels", item.block):
+            plan, sample = self.plan, self.samples[item.sample]
+            labels = separate_sample(
+                stored, plan.model.recipe.channels, plan.separation, semantic=False
+            )
+            write_preview(self.store, sample, self.blocks.region(item.block), labels)
 
     def _level(self, item: Item) -> None:
         fill_level(self.store.groups[item.what], item.sample, item.block)
@@ -295,9 +316,19 @@ class Work:
         self._separation(item.sample).join()
 
     def _flood(self, item: Item) -> None:
-        region = self.blocks.region(item.block)
-        stored = self.store.read_probabilities(self.samples[item.sample], region)
-        self._separation(item.sample).flood(item.block, stored)
+        self._separation(item.sample).flood(item.block, self._stored(item))
+
+    def _stored(self, item: Item) -> Array:
+        """Read the probabilities of a block; a file that is not there is no zeros."""
+        sample, region = self.samples[item.sample], self.blocks.region(item.block)
+        with contextlib.suppress(RuntimeError, ValueError):  # of a wrong checksum
+            if self.is_done(Item("survey", item.sample, item.block)):
+                return self.store.read_probabilities(sample, region)
+        self.records(item.sample).remove("survey", item.block)
+        raise ImageFileError(
+            f"Stored probabilities of {self.job.output.name} are damaged or not there.",
+            "Repeat the command with --resume: they are computed again.",
+        )
 
     def _number(self, item: Item) -> None:
         self._separation(item.sample).number()
@@ -310,13 +341,6 @@ class Work:
 
     def _labels(self, item: Item) -> None:
         self._write(item, self._separation(item.sample).labels(item.block))
-
-
-def resampled_region(
-    read: Reader, resampling: Resampling, region: Region, dtype: np.dtype[Any]
-) -> Array:
-    """Return a region of resampled fixed-point probabilities, as `resample_stored`."""
-    return np.rint(resampled_reader(read, resampling)(region)).astype(dtype)
 
 
 def _plain(found: Intensity) -> dict[str, Any]:
