@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from napari_unet.cli import main
+from napari_unet.cli.report import SUMMARY
 from napari_unet.core.simulate import simulate
 from napari_unet.core.simulate_settings import Simulation
 from napari_unet.io.write import write_image, write_labels
@@ -117,8 +118,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def visible(folder: Path) -> list[str]:
-    """Return the names in a folder that are not hidden."""
-    return sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+    """Return the names in a folder that are not hidden, but for the run's summary."""
+    names = (p.name for p in folder.iterdir() if not p.name.startswith("."))
+    return sorted(name for name in names if name != SUMMARY)
 
 
 def hidden(folder: Path) -> list[str]:

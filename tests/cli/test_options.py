@@ -8,6 +8,7 @@ import pytest
 
 from napari_unet.cli import app
 from napari_unet.cli.options import numbers, parse_flags, split
+from napari_unet.cli.place import Place
 from napari_unet.errors import SettingsError
 from napari_unet.settings import Normalization, Prediction, Separation, Tiling
 
@@ -15,7 +16,7 @@ from napari_unet.settings import Normalization, Prediction, Separation, Tiling
 def test_every_setting_has_a_flag_with_its_help(run):
     shown = run("segment", "--help").out
     words = " ".join(shown.replace("│", " ").split())
-    for group in (Separation, Tiling, Prediction, Normalization):
+    for group in (Place, Separation, Tiling, Prediction, Normalization):
         for name, field in group.model_fields.items():
             assert f"--{name.replace('_', '-')}" in words
             assert field.description.split(".")[0].split()[0] in words

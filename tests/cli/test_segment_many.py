@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_unet.cli import batch
+from napari_unet.cli.report import SUMMARY
 from napari_unet.io.write import write_image
 from napari_unet.nn import predict
 
@@ -15,14 +18,25 @@ JOURNAL = ".napari-unet-journal.jsonl"
 
 
 def contents(folder):
-    """Bytes and time of change of every visible file."""
-    paths = [p for p in folder.iterdir() if not p.name.startswith(".")]
+    """Bytes and time of change of every visible file, but for the run's summary."""
+    paths = [p for p in folder.iterdir() if p.name[0] != "." and p.name != SUMMARY]
     return {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in paths}
 
 
 def done(said):
     """Names of the images that were segmented, in their order."""
-    return [line.split(":")[0] for line in said.out.splitlines()]
+    return [line.split(":")[0] for line in said.out.splitlines() if " -> " in line]
+
+
+def summary_of(folder):
+    """Rows of the table over all images: name, state, objects, and why not."""
+    with (folder / SUMMARY).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(float(row["seconds"]) >= 0 for row in rows)
+    return [
+        (Path(row["image"]).name, row["state"], row["objects"], row["problem"])
+        for row in rows
+    ]
 
 
 def test_labels_picture_and_table_for_each(run, folder, listing, hidden_files):
@@ -34,6 +48,38 @@ def test_labels_picture_and_table_for_each(run, folder, listing, hidden_files):
     assert hidden_files(out) == [JOURNAL]
     assert done(said) == ["a.tif", "b.tif", "c.tif"]
     assert said.err == ""
+
+
+def test_a_table_says_what_became_of_each(run, folder, labels_of):
+    (folder / "b.tif").write_bytes(b"II*\0 this is not the rest of a TIFF")
+    out = folder.parent / "out"
+    given = ("segment", folder, "-o", out, "--no-overlay", "--no-objects")
+    said = run(*given)
+    counts = {name: str(labels_of(out / f"{name}.tif").max()) for name in "ac"}
+    rows = summary_of(out)
+    assert [row[:3] for row in rows] == [
+        ("a.tif", "done", counts["a"]),
+        ("b.tif", "failed", ""),
+        ("c.tif", "done", counts["c"]),
+    ]
+    assert rows[1][3].startswith("b.tif is damaged")
+    head, values = said.out.splitlines()[-2:]
+    assert head.split()[:5] == ["images", "done", "failed", "objects", "seconds"]
+    total = sum(map(int, counts.values()))
+    assert values.split()[:4] == ["3", "2", "1", str(total)]
+    # A resumed run counts what was done before, and tries again what was not.
+    write_image(folder / "b.tif", np.zeros((64, 64), np.uint8), axes="YX")
+    assert run(*given, "--resume").status == 0
+    assert summary_of(out) == [rows[0], ("b.tif", "done", "0", ""), rows[2]]
+
+
+def test_a_strangers_summary_is_not_replaced(run, folder):
+    out = folder.parent / "out"
+    out.mkdir()
+    (out / SUMMARY).write_text("mine")
+    said = run("segment", folder, "-o", out, "--resume")
+    assert said.line.startswith(f"{out / SUMMARY} exists already.")
+    assert (out / SUMMARY).read_text() == "mine"
 
 
 def test_the_labels_are_those_of_one_file_alone(run, folder, labels_of):

@@ -25,6 +25,7 @@ from napari_unet.cli.arguments import (
     Trust,
 )
 from napari_unet.cli.options import numbers, parse_choices, settings_flags, split
+from napari_unet.cli.place import Place
 from napari_unet.cli.train_command import train
 from napari_unet.errors import SettingsError
 from napari_unet.settings import (
@@ -80,6 +81,7 @@ def common(
 def segment(
     images: Images,
     out: Out,
+    place: Place,
     tiling: Tiling,
     prediction: Prediction,
     separation: Separation,
@@ -103,16 +105,6 @@ def segment(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write the probabilities as well.")
     ] = False,
-    block: Annotated[
-        int,
-        typer.Option(help="OUT.zarr: pixels per axis of a block; 0: chosen."),
-    ] = 0,
-    workers: Annotated[
-        int, typer.Option(help="Processes on this machine, one per GPU; 0: this one.")
-    ] = 0,
-    scheduler: Annotated[
-        str, typer.Option(help="Address of a dask scheduler: tls://host:8786.")
-    ] = "",
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
@@ -134,7 +126,7 @@ def segment(
     files = list_images(images)  # before torch is loaded: a typo is told at once
 
     from napari_unet.cli.batch import segment_many, segment_one
-    from napari_unet.cli.large import Place, segment_large
+    from napari_unet.cli.large import segment_large
     from napari_unet.cli.request import Request
     from napari_unet.cli.targets import Wanted
     from napari_unet.nn.checkpoint import load_model
@@ -160,7 +152,6 @@ def segment(
     )
     loaded = load_model(model, trust=trust, choices=parse_choices(assume or ()))
     request = Request(loaded, options, wanted, series)
-    place = Place(workers, scheduler, block)
     if single and out.suffix == ".zarr":
         segment_large(
             files[0], out, request, place=place, overwrite=overwrite, resume=resume

@@ -6,8 +6,8 @@ done when its labels are in place; they are written last.
 
 from __future__ import annotations
 
-import itertools
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from napari_unet.cli.journal import (
     identity,
     plain_json,
 )
-from napari_unet.cli.large import Place
-from napari_unet.cli.outputs import summary, write_outputs
+from napari_unet.cli.outputs import count, summary, write_outputs
 from napari_unet.cli.parallel import segment_parallel
+from napari_unet.cli.place import Place
+from napari_unet.cli.report import SUMMARY, Outcome, Report
 from napari_unet.cli.request import Request
 from napari_unet.cli.targets import (
     check_file,
@@ -102,6 +103,8 @@ def segment_many(
 ) -> None:
     """Segment files into a folder; a bad one is reported and skipped.
 
+    A table at the end, and `SUMMARY` in the folder, say what became of each.
+
     Raises
     ------
     ImageFileError
@@ -115,21 +118,23 @@ def segment_many(
     }
     journal = Journal(folder / JOURNAL, request.described())
     _open(journal, outputs, overwrite=overwrite, resume=resume)
-    n_done = n_failed = 0
+    report = Report(folder)
     try:
         with progress_bar() as bar:
             task = bar.add_task("images", total=len(images))
-            for done in _each(outputs, request, journal, bar, place):
-                n_done, n_failed = n_done + done, n_failed + (not done)
+            for outcome in _each(outputs, request, journal, bar, place):
+                report.outcomes.append(outcome)
                 bar.advance(task)
     except KeyboardInterrupt:
         raise Cancelled(
-            f"Cancelled: {n_done} of {len(images)} images are done and stay; repeat "
-            "the command with --resume to go on."
+            f"Cancelled: {report.n_done} of {len(images)} images are done and stay; "
+            "repeat the command with --resume to go on."
         ) from None
-    if n_failed:
+    finally:
+        report.finish()
+    if report.n_failed:
         raise ImageFileError(
-            f"{n_failed} of {len(images)} images could not be segmented.",
+            f"{report.n_failed} of {len(images)} images could not be segmented.",
             "The reasons stand above; the others are done.",
         )
 
@@ -140,10 +145,12 @@ def _each(
     journal: Journal,
     bar: Any,
     place: Place,
-) -> Iterator[bool]:
-    """Segment what is left, one by one or many at once; yield whether it worked."""
+) -> Iterator[Outcome]:
+    """Yield what is done, and segment what is left, one by one or many at once."""
     left = {i: p for i, p in outputs.items() if not journal.has(i, p["labels"])}
-    yield from itertools.repeat(True, len(outputs) - len(left))
+    for image in (image for image in outputs if image not in left):
+        facts = journal.facts.get(outputs[image]["labels"].name, {})
+        yield Outcome(image, is_new=False, **facts)
     if place.is_here:
         for image, paths in left.items():
             yield _try_file(image, paths, request, journal, bar)
@@ -157,9 +164,13 @@ def _each(
                 err.print(f"{name}: {found.problem}", markup=False)
             else:
                 target = left[found.image]["labels"]
-                journal.finish(found.image, target)
+                journal.finish(found.image, target, **_facts(found))
                 say(f"{name}: {found.summary} -> {target}")
-            yield not found.problem
+            yield found
+
+
+def _facts(found: Outcome) -> dict[str, Any]:
+    return {"n_objects": found.n_objects, "seconds": found.seconds}
 
 
 def _open(
@@ -178,7 +189,8 @@ def _open(
         if paths["labels"].name in journal.begun
         for name in _names(paths)
     }
-    refuse_existing(every, overwrite=overwrite, own=own)
+    table = [] if resumed else [folder / SUMMARY]
+    refuse_existing([*every, *table], overwrite=overwrite, own=own)
     if not (overwrite or resume) and folder.is_dir() and _visible(folder):
         raise ImageFileError(
             f"The folder {folder} is not empty.",
@@ -204,22 +216,27 @@ def _names(paths: Outputs) -> set[str]:
 
 def _try_file(
     image: Path, paths: Outputs, request: Request, journal: Journal, bar: Any
-) -> bool:
-    """Segment one of many; return False, having said why, if that is impossible."""
+) -> Outcome:
+    """Segment one of many; say why, if that is impossible."""
+    started = time.perf_counter()
     try:
         result = _segment_file(image, paths, request, journal, bar)
     except Exception as error:  # one bad image must not cost the others
         if os.environ.get(DEBUG):
             raise
-        err.print(f"{_name(image)}: {explain(error)}", markup=False)
-        return False
-    say(f"{_name(image)}: {summary(result)} -> {paths['labels']}")
-    return True
+        problem, spent = explain(error), time.perf_counter() - started
+        err.print(f"{_name(image)}: {problem}", markup=False)
+        return Outcome(image, problem=problem, seconds=spent)
+    said = summary(result)
+    say(f"{_name(image)}: {said} -> {paths['labels']}")
+    spent = time.perf_counter() - started
+    return Outcome(image, said, n_objects=count(result), seconds=spent)
 
 
 def _segment_file(
     image: Path, paths: Outputs, request: Request, journal: Journal, bar: Any
 ) -> Segmentation:
+    started = time.perf_counter()
     source = read_image(image, axes=request.options.axes, series=request.series)
     try:
         result = segment_source(source, request, bar)
@@ -227,7 +244,8 @@ def _segment_file(
             journal.start()
         journal.begin(image, paths["labels"])
         write_outputs(paths, source, result, request, origin=identity(image))
-        journal.finish(image, paths["labels"])
+        spent = round(time.perf_counter() - started, 3)
+        journal.finish(image, paths["labels"], n_objects=count(result), seconds=spent)
     finally:
         source.close()
     return result

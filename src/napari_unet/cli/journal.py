@@ -37,11 +37,13 @@ class Journal:
         self.request = plain_json(request)
         self.begun: set[str] = set()
         self.done: dict[str, list[Any]] = {}
+        self.facts: dict[str, dict[str, Any]] = {}
 
     def start(self) -> None:
         """Begin afresh; nothing is done."""
         self.begun.clear()
         self.done.clear()
+        self.facts.clear()
         self._rewrite()
 
     def resume(self) -> bool:
@@ -61,6 +63,7 @@ class Journal:
                 self.begun.add(event["labels"])
                 if event["done"]:
                     self.done[event["labels"]] = event["image"]
+                    self.facts[event["labels"]] = dict(event.get("facts") or {})
         except (KeyError, TypeError):
             raise self._damaged() from None
         sweep(self.path.parent)  # what a kill left half written
@@ -76,10 +79,11 @@ class Journal:
         self.begun.add(labels.name)
         self._append(image, labels, done=False)
 
-    def finish(self, image: Path, labels: Path) -> None:
-        """Note that `image` is done."""
+    def finish(self, image: Path, labels: Path, **facts: Any) -> None:
+        """Note that `image` is done, and what the table at the end says of it."""
         self.done[labels.name] = identity(image)
-        self._append(image, labels, done=True)
+        self.facts[labels.name] = facts
+        self._append(image, labels, done=True, facts=facts)
 
     def remove(self) -> None:
         """Delete the journal: all is done."""
@@ -89,12 +93,13 @@ class Journal:
         lines = [{"napari_unet_journal": VERSION, "request": self.request}]
         for labels in sorted(self.begun):
             image = self.done.get(labels)
-            lines.append({"labels": labels, "image": image, "done": image is not None})
+            event = {"labels": labels, "image": image, "done": image is not None}
+            lines.append({**event, "facts": self.facts.get(labels, {})})
         with replacing(self.path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    def _append(self, image: Path, labels: Path, *, done: bool) -> None:
-        event = {"labels": labels.name, "image": identity(image), "done": done}
+    def _append(self, image: Path, labels: Path, *, done: bool, **more: Any) -> None:
+        event = {"labels": labels.name, "image": identity(image), "done": done, **more}
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(event) + "\n")

@@ -3,53 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from napari_unet.cli.console import out, progress_bar
+from napari_unet.cli.place import Place
 from napari_unet.cli.request import Request
 from napari_unet.cli.targets import refuse_inputs
-from napari_unet.engine.cluster import Cluster, connect
 from napari_unet.engine.executors import Executor, Here
-from napari_unet.engine.local_workers import local_workers
 from napari_unet.engine.output import Output, Written
 from napari_unet.engine.segment_to import iter_segment_to
 from napari_unet.errors import SettingsError
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the work runs.
-
-    Parameters
-    ----------
-    workers
-        Processes on this machine; 0: this process alone.
-    scheduler
-        Address of a dask scheduler; empty: none.
-    block
-        Pixels along each axis of a block; 0: chosen.
-    """
-
-    workers: int = 0
-    scheduler: str = ""
-    block: int = 0
-
-    @property
-    def is_here(self) -> bool:
-        """Whether nothing has to be started or reached."""
-        return not (self.workers or self.scheduler)
-
-    def cluster(self) -> Cluster:
-        """Start or reach the workers; close it to end what was started."""
-        if self.workers and self.scheduler:
-            raise SettingsError(
-                "--workers and --scheduler exclude each other.", "Give one of the two."
-            )
-        return (
-            connect(self.scheduler) if self.scheduler else local_workers(self.workers)
-        )
 
 
 def segment_large(

@@ -150,4 +150,5 @@ def _choices(field: FieldInfo) -> str:
 def _metavar(field: FieldInfo) -> str:
     if get_origin(field.annotation) is tuple:
         return "N[,N..]"
-    return "TEXT" if get_origin(field.annotation) is Literal else "N"
+    text = field.annotation is str or get_origin(field.annotation) is Literal
+    return "TEXT" if text else "N"

@@ -125,6 +125,11 @@ def summary(result: Segmentation) -> str:
     return f"{n} object{'s' * (n != 1)}"
 
 
+def count(result: Segmentation) -> int | None:
+    """Return the number of objects; None for classes."""
+    return None if result.semantic else count_objects(result)
+
+
 def count_objects(result: Segmentation) -> int:
     """Return the number of objects; ids restart along axes that are not linked."""
     restarting = [
