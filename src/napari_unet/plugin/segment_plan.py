@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import psutil
 
 from napari_unet.errors import SettingsError
@@ -19,6 +20,9 @@ from napari_unet.plugin.segment_choice import SegmentChoice, options_of
 # Of the machine's memory, how much labels and probabilities on screen may take.
 LARGEST_SHARE = 0.5
 LABEL_BYTES = 8  # those of the job, and those on screen
+# Bytes beyond which an image that is on disk is segmented from there to there: a fixed
+# number, so that the same image takes the same way everywhere.
+LARGE = 2**31
 
 
 def plan_for(
@@ -52,16 +56,29 @@ def plan_for(
     else:
         options = options_of(choice, image, card, preferences, region=region)
         plan = make_plan(image.data, card, parse_options(options))
-    _check_memory(plan)
+    if card is None or not goes_to_disk(plan):
+        _check_memory(plan)
     return plan
+
+
+def goes_to_disk(plan: Plan) -> bool:
+    """Whether labels go to disk block by block: of all of a large image on disk."""
+    in_memory = isinstance(plan.image, np.ndarray)
+    return not in_memory and plan.options.region is None and _needed(plan) > LARGE
+
+
+def _needed(plan: Plan) -> int:
+    """Return the bytes of labels and probabilities on screen."""
+    region = plan.region
+    n_pixels = len(region.samples) * math.prod(p.stop - p.start for p in region.box)
+    stored = 2 if plan.options.prediction.stored == "uint16" else 1
+    n_channels = len(plan.model.recipe.channels)
+    return int(n_pixels * (LABEL_BYTES + stored * n_channels))
 
 
 def _check_memory(plan: Plan) -> None:
     """Refuse what would not fit in memory; a region alone is never allocated whole."""
-    region = plan.region
-    n_pixels = len(region.samples) * math.prod(p.stop - p.start for p in region.box)
-    stored = 2 if plan.options.prediction.stored == "uint16" else 1
-    needed = n_pixels * (LABEL_BYTES + stored * len(plan.model.recipe.channels))
+    needed = _needed(plan)
     limit = LARGEST_SHARE * psutil.virtual_memory().total
     if needed > limit:
         raise SettingsError(

@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.core.events import Note, Started, TileDone
 from napari_unet.engine.client import Engine
+from napari_unet.engine.large_order import LargeResult
 from napari_unet.pipeline.given import run_given
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.region import meets
@@ -21,9 +22,11 @@ from napari_unet.pipeline.running import Backend, run
 from napari_unet.plugin.boxes import box_in_view
 from napari_unet.plugin.coloured import SampleLabels, coloured
 from napari_unet.plugin.job import Job
+from napari_unet.plugin.large_run import LargeRun
 from napari_unet.plugin.live import LiveSeparation
 from napari_unet.plugin.outputs import Outputs
 from napari_unet.plugin.provenance import complete_provenance
+from napari_unet.plugin.segment_plan import goes_to_disk
 from napari_unet.plugin.view import visible_region
 from napari_unet.settings import Separation
 
@@ -59,7 +62,8 @@ class Order:
 class SegmentRun(QObject):
     """Carries out an order, and keeps its labels in step with the sliders.
 
-    `progress` carries tiles done and all tiles; `finished` the `Segmentation`;
+    `progress` carries tiles done and all tiles; `finished` the `Segmentation`, or the
+    `LargeResult` of an image that goes to disk, which has no outputs to be tuned;
     `stopped` comes last, after `cancel` too; `tuned` says that all labels are those of
     a full run with the last settings.
     `noted` carries a sentence for the user.
@@ -90,17 +94,22 @@ class SegmentRun(QObject):
             timer.setSingleShot(True)
             timer.timeout.connect(work)
         self._job, self.live = Job(self, asks=True), LiveSeparation(self)
+        self.large = LargeRun(viewer, self)
         self._job.event.connect(self._on_event)
         self._job.done.connect(self._on_done)
         self._job.failed.connect(self._on_failed)
         self._job.stopped.connect(self._on_stopped)
         self.live.failed.connect(self.failed)
         self.live.finished.connect(self._on_tuned)
+        self.large.progress.connect(self.progress)
+        self.large.finished.connect(self._on_written)
+        self.large.failed.connect(self.failed)
+        self.large.stopped.connect(self.stopped)
 
     @property
     def is_running(self) -> bool:
         """Whether tiles are being computed."""
-        return self._job.is_running
+        return self._job.is_running or self.large.is_running
 
     def start(self, order: Order) -> None:
         """Run; what was under way is dropped."""
@@ -109,6 +118,11 @@ class SegmentRun(QObject):
         self.notes, self.was_cancelled, self._has_failed = [], False, False
         self._order, plan = order, order.plan
         self.separation = plan.separation
+        if goes_to_disk(plan) and not order.given:
+            if not self.large.start(order):
+                self.was_cancelled = True
+                self.stopped.emit()
+            return
         view = visible_region(self._viewer, order.source, plan.axes.axes)
 
         def make() -> Any:
@@ -124,12 +138,14 @@ class SegmentRun(QObject):
         """Stop after the tile in work; what is finished stays."""
         self.was_cancelled = True
         self._job.cancel()
+        self.large.cancel()
 
     def close(self) -> None:
         """Stop everything and let go of the layers."""
         self.live.stop()
         self._job.cancel()
         self._next_layer.stop()
+        self.large.cancel()
         self._building = self.outputs = self._order = None
 
     def separate(self, separation: Separation) -> None:
@@ -219,6 +235,11 @@ class SegmentRun(QObject):
         outputs = self._on_screen()
         if outputs is not None:
             outputs.record(complete_provenance(outputs, result))
+        self.finished.emit(result)
+
+    def _on_written(self, result: LargeResult) -> None:
+        cells = f"{result.n_objects} cells in {result.path}."
+        self.notes = [*result.notes, cells]
         self.finished.emit(result)
 
     def _on_stopped(self) -> None:
