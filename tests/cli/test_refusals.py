@@ -264,3 +264,36 @@ def test_the_unforeseen_asks_for_a_report(run, image, monkeypatch):
 
     with pytest.raises(ZeroDivisionError):
         main(["segment", str(image), "-o", str(out_of(image))])
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--workers", "2"), "--workers would"),
+        (("--scheduler", "tls://host:8786"), "--scheduler would"),
+        (("--block", "64", "--workers", "2"), "--workers and --block would"),
+    ],
+)
+@pytest.mark.parametrize("name", ["out.tif", "out.npy"])
+def test_flags_that_would_do_nothing_for_one_image(run, image, flags, named, name):
+    out = image.with_name(name)
+    said = run("segment", image, "-o", out, *flags)
+    assert said.status == 1
+    assert said.line.startswith(named)
+    assert "Name such an OUT, or leave them out." in said.line
+    assert not out.exists()
+
+
+def test_a_flag_that_would_do_nothing_for_a_folder(run, folder, tmp_path):
+    said = run("segment", folder, "-o", tmp_path / "out", "--block", "64")
+    assert said.status == 1
+    assert said.line.startswith("--block would do nothing")
+    assert not (tmp_path / "out").exists()
+
+
+def test_classes_have_no_table_of_objects(run, truth, tmp_path):
+    table = tmp_path / "objects.csv"
+    said = run("evaluate", truth, truth, "--classes", "3", "--csv", table)
+    assert said.status == 1
+    assert said.line.startswith("--csv is a table of objects")
+    assert not table.exists()

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import zarr
 import zarr.storage._local as local_store
 
@@ -28,6 +29,7 @@ from napari_unet.engine.output import Written
 from napari_unet.engine.segment_to import iter_segment_to, segment_to
 from napari_unet.engine.worker_process import WorkerProcess
 from napari_unet.errors import ImageFileError, WorkerError
+from napari_unet.pipeline import local
 
 MakeModel = Callable[..., nu.Model]
 
@@ -264,6 +266,25 @@ def test_resume_with_something_else_is_refused(
     with pytest.raises(ImageFileError, match=f"begun with another .*{name}"):
         segment_to(image, run.out, model, resume=True, **options)
     assert run.n_done("survey") == 4
+
+
+@pytest.mark.parametrize(("step", "refused"), [("survey", True), ("flood", False)])
+def test_another_kind_of_device(
+    run: Run, monkeypatch: pytest.MonkeyPatch, step: str, refused: bool
+) -> None:
+    """It may round otherwise: refused, unless the network has done its part."""
+    run.stop_after(step, 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "choose_device", lambda name: torch.device("cuda"))
+        if refused:
+            with pytest.raises(ImageFileError, match=r"kind cpu, .* is cuda") as error:
+                run.resume()
+            assert "--device cpu" in error.value.remedy
+        else:
+            run.resume()
+    if refused:
+        assert run.n_done("survey") == 4
+        run.resume()
 
 
 def test_image_that_lost_a_chunk_on_the_way_is_refused(

@@ -12,7 +12,8 @@ import yaozarrs
 import zarr
 
 import napari_unet as nu
-from napari_unet.engine.segment_to import segment_to
+from napari_unet.engine import blocks
+from napari_unet.engine.segment_to import iter_segment_to, segment_to
 from napari_unet.errors import ImageFileError, SettingsError
 
 MakeModel = Callable[..., nu.Model]
@@ -105,6 +106,41 @@ def test_linked(
     options["separation"] = separation.replace(link=link, link_overlap=0.1)
     found = compare(image, model, tmp_path / "o.zarr", 32, **options)
     assert found.n_objects == int(found.labels[...].max())
+
+
+def test_linked_in_each_frame_counts_those_of_all(
+    make_model: MakeModel, noise: Noise, cell_like: Thresholds, tmp_path: Path
+) -> None:
+    """Numbers start afresh in each frame: the largest is not their number."""
+    model, image = make_model(), noise((2, 3, 50, 40))
+    options = {"axes": "TZYX", "tiling": nu.Tiling(tile=16)}
+    separation = cell_like(image, model, **options)
+    options["separation"] = separation.replace(link="Z", link_overlap=0.1)
+    found = compare(image, model, tmp_path / "o.zarr", 32, **options)
+    frames = [len(np.unique(frame)) - 1 for frame in found.labels[...]]
+    assert min(frames) > 0
+    assert found.n_objects == sum(frames)
+
+
+def test_default_block_is_resumed(
+    make_model: MakeModel,
+    noise: Noise,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Blocks of 40 x 48: rounded up to tiles that differ from axis to axis."""
+    monkeypatch.setitem(blocks.DEFAULT_BLOCK, 2, 40)
+    image, model, out = noise((150, 131)), make_model(), tmp_path / "o.zarr"
+    options = {"tiling": nu.Tiling(tile=(20, 48))}
+    job = iter_segment_to(image, out, model, **options)
+    started = next(p for p in job if p.step == "survey" and p.n_done == 5)
+    job.close()
+    assert started.total == 4 * 3
+    again = list(iter_segment_to(image, out, model, resume=True, **options))
+    assert [p.n_done for p in again if p.step == "survey"] == list(range(5, 13))
+    found = zarr.open_array(out / "labels" / "cells" / "0", mode="r")
+    expected = nu.segment(image, model, **options).labels
+    np.testing.assert_array_equal(found[...], expected)
 
 
 def test_resampled(

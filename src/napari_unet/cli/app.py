@@ -124,6 +124,9 @@ def segment(
             "Start afresh with the one, or go on with the other.",
         )
     files = list_images(images)  # before torch is loaded: a typo is told at once
+    single = len(images) == 1 and files == images
+    large = single and out.suffix == ".zarr"
+    place.check(single=single, large=large)
 
     from napari_unet.cli.batch import segment_many, segment_one
     from napari_unet.cli.large import segment_large
@@ -132,7 +135,6 @@ def segment(
     from napari_unet.nn.checkpoint import load_model
     from napari_unet.pipeline import Options
 
-    single = len(images) == 1 and files == images
     options = Options(
         axes=axes,
         channels=tuple(_index(text) for text in split(channels or "")),
@@ -152,7 +154,7 @@ def segment(
     )
     loaded = load_model(model, trust=trust, choices=parse_choices(assume or ()))
     request = Request(loaded, options, wanted, series)
-    if single and out.suffix == ".zarr":
+    if large:
         segment_large(
             files[0], out, request, place=place, overwrite=overwrite, resume=resume
         )

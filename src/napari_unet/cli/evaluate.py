@@ -14,6 +14,7 @@ from napari_unet.cli.scored_frames import ScoredFrames
 from napari_unet.cli.targets import refuse_existing, refuse_inputs
 from napari_unet.core.metrics import Scores, evaluate
 from napari_unet.core.semantic_metrics import semantic_scores
+from napari_unet.errors import SettingsError
 from napari_unet.io.tables import write_table
 from napari_unet.io.truth import pair_with_truth
 
@@ -37,6 +38,11 @@ def evaluate_files(
     UNetError
         If nothing can be paired, or a file holds no labels or does not fit.
     """
+    if csv is not None and n_classes:
+        raise SettingsError(
+            "--csv is a table of objects, and --classes knows none.",
+            "Give one of the two.",
+        )
     paired = pair_with_truth(predictions, truth)
     if csv is not None:
         refuse_inputs([csv], [path for path, _ in paired.pairs])

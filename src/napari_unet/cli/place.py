@@ -31,6 +31,34 @@ class Place(Settings):
         """Whether nothing has to be started or reached."""
         return not (self.workers or self.scheduler)
 
+    def check(self, *, single: bool, large: bool) -> None:
+        """Refuse flags that would do nothing.
+
+        Parameters
+        ----------
+        single
+            Whether one image leads to one file.
+        large
+            Whether that is OME-Zarr.
+
+        Raises
+        ------
+        SettingsError
+            Naming the flags.
+        """
+        given = [f"--{name}" for name in type(self).model_fields if getattr(self, name)]
+        if single and given and not large:
+            raise SettingsError(
+                f"{' and '.join(given)} would do nothing: one image is done block by "
+                "block only for an OUT that ends with .zarr.",
+                "Name such an OUT, or leave them out.",
+            )
+        if not single and self.block:
+            raise SettingsError(
+                "--block would do nothing: of several images, each is done as a whole.",
+                "Leave it out.",
+            )
+
     def cluster(self) -> Cluster:
         """Start or reach the workers; close it to end what was started."""
         from napari_unet.engine.cluster import connect

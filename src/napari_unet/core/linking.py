@@ -100,7 +100,7 @@ def link_slices_into(
     *,
     axis: int,
     min_iou: float,
-) -> None:
+) -> int:
     """Do as `link_slices`, with two slices in memory at a time.
 
     Parameters
@@ -109,6 +109,11 @@ def link_slices_into(
         Takes each slice in turn: its index along `axis`, and its new labels.
     labels, axis, min_iou
         See `link_slices`; `labels` is indexed by one integer and full slices alone.
+
+    Returns
+    -------
+    int
+        Number of objects, which is the largest id.
     """
     axis %= labels.ndim
     slices = _plan_tracks(labels, axis, min_iou)
@@ -116,6 +121,7 @@ def link_slices_into(
     for at, objects in enumerate(slices):
         section = _slice(labels, at, axis)
         write(at, _replace(section, objects.ids, new_ids[objects.track]))
+    return int(new_ids.max(initial=0))
 
 
 def _plan_tracks(

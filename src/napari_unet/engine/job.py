@@ -40,6 +40,16 @@ class Origin:
     array: ArrayLike | None = None
     series: int = 0
 
+    @property
+    def place(self) -> Path | None:
+        """Where the image lies on disk, if that is known."""
+        if self.path is not None:
+            return self.path
+        root = getattr(getattr(self.array, "store", None), "root", None)
+        if root is None or not Path(root).is_dir():
+            return None
+        return Path(root, getattr(self.array, "path", ""))
+
     def open(self, options: Options) -> tuple[ArrayLike, Options, ImageSource | None]:
         """Return the image and the options with what the file knows."""
         if self.path is None:
@@ -65,9 +75,8 @@ class Origin:
         if isinstance(array, np.ndarray):
             content = np.ascontiguousarray(array)
             return f"{shown} {hashlib.sha256(content.data).hexdigest()}"
-        root = getattr(getattr(array, "store", None), "root", None)
-        if root is not None and Path(root).is_dir():
-            return f"{shown} {identity(Path(root, getattr(array, 'path', '')))}"
+        if (place := self.place) is not None:
+            return f"{shown} {identity(place)}"
         return f"{shown} {getattr(array, 'name', '')}"
 
 
@@ -117,11 +126,11 @@ class Job:
             light.__dict__[name] = getattr(model, name)
         return dataclasses.replace(self, model=light)
 
-    def request(self, plan: Plan, block: tuple[int, ...]) -> dict[str, Any]:
+    def request(self, plan: Plan) -> dict[str, Any]:
         """Return what the journal holds: all that must not change before a resume."""
         options = plan.options
         return {
-            "format": 1,
+            "format": 2,
             "model": self.model.sha256 or weights_hash(self.model),
             "image": self.origin.identity(),
             "axes": plan.axes.axes,
@@ -132,7 +141,7 @@ class Job:
             "prediction": options.prediction.model_dump(mode="json"),
             "normalization": plan.normalization.model_dump(mode="json"),
             "separation": plan.separation.model_dump(mode="json"),
-            "block": list(block),
+            "block": self.block,
             "threads": self.threads,
             "probabilities": self.keep_probabilities,
             "versions": {

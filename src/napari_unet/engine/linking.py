@@ -38,25 +38,34 @@ def check_linking(store: Store) -> None:
             )
 
 
-def link_all(store: Store, separation: Separation) -> None:
-    """Link over each axis that is asked for; reads one array and writes the next."""
+def link_all(store: Store, separation: Separation) -> int:
+    """Link over each axis that is asked for; reads one array and writes the next.
+
+    Returns
+    -------
+    int
+        Objects over the whole image; numbers start afresh where nothing is linked.
+    """
     layout = store.layout
+    n_objects = 0
     for index, axis in enumerate(layout.link):
         source = open_array(store.labels_paths[index])
         target = open_array(store.labels_paths[index + 1])
         joined = layout.link[:index]
+        n_objects = 0
         others = [a for a in layout.axes.sample_axes if a not in axis + joined]
         for position in np.ndindex(*(layout.axes.size[a] for a in others)):
             at = dict(zip(others, map(int, position), strict=True))
             view = _View(
                 source, target, layout.labels_axes, layout.axes.labels_axes, at
             )
-            link_slices_into(
+            n_objects += link_slices_into(
                 functools.partial(view.write, axis),
                 view,
                 axis=view.letters.index(axis),
                 min_iou=separation.link_overlap,
             )
+    return n_objects
 
 
 @dataclass(frozen=True, eq=False)

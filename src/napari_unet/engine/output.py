@@ -102,20 +102,3 @@ def told(output: Path) -> Iterator[None]:
             "Put this right and repeat the command with --resume: finished blocks are "
             "kept.",
         ) from error
-
-
-def check_target(path: Path, *, replace: bool) -> None:
-    """Refuse a target that must not be written; see `Output`."""
-    if not path.parent.is_dir():
-        raise ImageFileError(
-            f"The folder {path.parent} does not exist.", "Create it first."
-        )
-    if path.exists() and not replace:
-        raise ImageFileError(
-            f"{path} exists already.", "Choose another name, or give --overwrite."
-        )
-    if path.exists() and not (path / "zarr.json").is_file():
-        raise ImageFileError(
-            f"{path} is no output of this program, and is not replaced.",
-            "Choose another name.",
-        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,17 @@ from napari_unet.engine.output import (
     Output,
     Progress,
     Written,
-    check_target,
     told,
 )
 from napari_unet.engine.previews import create_previews
-from napari_unet.engine.stores import NAME, create_level, level_chunks, n_levels_of
+from napari_unet.engine.stores import (
+    NAME,
+    create_level,
+    is_finished,
+    level_chunks,
+    n_levels_of,
+)
+from napari_unet.engine.target import check_target, put_in_place, remove
 from napari_unet.engine.work import NETWORK, Item, Work
 from napari_unet.errors import ImageFileError, SettingsError
 from napari_unet.nn.checkpoint import Model, load_model
@@ -159,18 +164,19 @@ def _run(
 def _steps(
     job: Job, output: Output, executor: Executor, first: View
 ) -> Generator[Progress, None, Written]:
-    check_target(output.path, replace=output.overwrite or output.resume)
+    replace = output.overwrite or output.resume
+    check_target(output.path, job.origin.place, replace=replace)
     resumed = _resumable(output, job.output)
     if resumed is not None:
         job = _as_before(job, output, resumed)
     work = Work(job, job.plan())
-    request = job.request(work.plan, work.blocks.size)
+    request = job.request(work.plan)
     if resumed is None:
         _start(work, request, overwrite=output.overwrite)
     else:
         work.journal.check(request)
         work.journal.remove_leftovers()
-        if work.store.is_finished:
+        if is_finished(job.output):
             return _put(work, output.path)
     _create(work)
     yield Progress("measure", 0, 1)
@@ -186,10 +192,7 @@ def _steps(
 def _put(work: Work, target: Path) -> Written:
     """Give a finished output its name, unless it has it."""
     work.store.remove_scratch()
-    if work.job.output != target:
-        if target.exists():
-            shutil.rmtree(target)
-        work.job.output.rename(target)
+    put_in_place(work.job.output, target)
     return _written(target, work)
 
 
@@ -217,7 +220,7 @@ def _resumable(output: Output, part: Path) -> Journal | None:
 def _as_before(job: Job, output: Output, journal: Journal) -> Job:
     """Take block and threads, unless given, from the run that is resumed."""
     before = journal.read() or {}
-    block = output.block or max(before.get("block", [0]))
+    block = output.block or before.get("block", 0)
     threads = output.threads or int(before.get("threads", job.threads))
     return dataclasses.replace(job, output=journal.output, block=block, threads=threads)
 
@@ -225,8 +228,8 @@ def _as_before(job: Job, output: Output, journal: Journal) -> Job:
 def _start(work: Work, request: dict[str, Any], *, overwrite: bool) -> None:
     part = work.job.output
     check_linking(work.store)
-    if part.exists() and overwrite:
-        shutil.rmtree(part)
+    if overwrite:
+        remove(part)
     work.journal.begin(request)
 
 
@@ -271,8 +274,7 @@ def _finish(
             f"Stored labels of {work.job.output.name} have vanished.",
             "Repeat the command with --resume: they are made again.",
         )
-    if store.layout.link:
-        link_all(store, work.plan.separation)
+    n_linked = link_all(store, work.plan.separation)
     n_levels = {}
     for what, group in store.groups.items():
         n_levels[what] = n_levels_of(zarr.open_array(group / "0", mode="r").shape)
@@ -282,7 +284,7 @@ def _finish(
             items = [Item("level", level, chunk, what) for chunk in chunks]
             yield from _do(run, f"pyramid {level}", items, total=len(items))
     _check_image(work, request)
-    n_objects = _count(work) if work.has_objects else 0
+    n_objects = _count(work, n_linked) if work.has_objects else 0
     provenance = {**request, "intensity": work.plain_ranges, "n_objects": n_objects}
     store.finish({**provenance, "notes": list(work.plan.notes)}, n_levels)
 
@@ -298,17 +300,12 @@ def _check_image(work: Work, request: dict[str, Any]) -> None:
         )
 
 
-def _count(work: Work) -> int:
+def _count(work: Work, n_linked: int) -> int:
     """Return the number of objects over all samples; linked ones count once each."""
     if work.store.layout.link:
-        import numpy as np
-
-        labels = zarr.open_array(work.store.labels_path / "0", mode="r")
-        return max(int(np.max(labels[i])) for i in range(labels.shape[0]))
-    if work.steps[-1] == "labels":
-        found = (work.records(s).read("number", 0) for s in range(len(work.samples)))
-        return sum(int(record["n_labels"]) for record in found)
-    found = (work.records(s).read(work.steps[-1], 0) for s in range(len(work.samples)))
+        return n_linked
+    step = "number" if work.steps[-1] == "labels" else work.steps[-1]
+    found = (work.records(s).read(step, 0) for s in range(len(work.samples)))
     return sum(int(record["n_labels"]) for record in found)
 
 

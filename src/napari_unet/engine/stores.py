@@ -132,15 +132,6 @@ class Store:
         unlinked = [self.path / FOLDER / f"unlinked-{a}" for a in self.layout.link]
         return [*unlinked, self.labels_path / "0"]
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether `finish` has written the last of the metadata."""
-        try:
-            found = json.loads((self.path / "zarr.json").read_text())
-        except FileNotFoundError:
-            return False
-        return "napari_unet" in found.get("attributes", {})
-
     def create(self) -> None:
         """Make the groups and empty arrays that are not there, without metadata."""
         for part in ("", "labels", f"labels/{NAME}", FOLDER):
@@ -278,6 +269,15 @@ class Store:
 def is_made(path: Path) -> bool:
     """Whether a group or an array is there."""
     return (path / "zarr.json").is_file()
+
+
+def is_finished(path: Path) -> bool:
+    """Whether `Store.finish` has written the last of the metadata."""
+    try:
+        found = json.loads((path / "zarr.json").read_text())
+        return "napari_unet" in found["attributes"]
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or not ours
+        return False
 
 
 def open_array(path: Path) -> Any:

@@ -20,6 +20,7 @@ from napari_unet.core.normalize import IntensityRange
 from napari_unet.core.processing import Processing
 from napari_unet.core.resample import inverse
 from napari_unet.engine.blocks import Blocks, Region, chunk_shape, plan_blocks
+from napari_unet.engine.devices import open_backend
 from napari_unet.engine.job import Job
 from napari_unet.engine.journal import Journal
 from napari_unet.engine.output import told
@@ -167,9 +168,8 @@ class Work:
         """Return all that a step consists of."""
         n = dict.fromkeys(OVER_ALL, 1) | {NETWORK: len(self.network_blocks)}
         count = n.get(step, len(self.blocks))
-        return [
-            Item(step, s, b) for s in range(len(self.samples)) for b in range(count)
-        ]
+        samples = range(len(self.samples))
+        return [Item(step, s, b) for s in samples for b in range(count)]
 
     def records(self, sample: int) -> Records:
         """Return the records of a sample."""
@@ -218,7 +218,7 @@ class Work:
 
     @functools.cached_property
     def _backend(self) -> LocalBackend:
-        return LocalBackend(self.job.model, self.plan.options.device)
+        return open_backend(self.job, self.records(-1))
 
     @functools.cached_property
     def _source(self) -> Source:
