@@ -20,6 +20,7 @@ from napari_unet.engine.large_order import LargeOrder, LargeResult
 from napari_unet.engine.output import SUFFIX, Progress
 from napari_unet.io.lazy import LazyArray
 from napari_unet.io.names import stem
+from napari_unet.plugin.hand_edits import note_edits
 from napari_unet.plugin.job import Job
 from napari_unet.plugin.layers import KEY, find_output, output_name, placement
 from napari_unet.plugin.outputs import CELLS, OPACITY
@@ -143,6 +144,7 @@ class LargeRun(QObject):
                 metadata=metadata,
                 **placement(source, axes.axes),
             )
+            note_edits(layer)
         else:
             layer.data, layer.metadata = data, {**layer.metadata, **metadata}
         self.labels = layer
