@@ -126,16 +126,15 @@ class Engine:
 
     def result(self, future: Future) -> Any:
         """Wait for a future; notice within a moment when the worker has died."""
-        from distributed import wait
-
-        looked = time.monotonic()
+        looked, ended = time.monotonic(), threading.Event()
+        # Not `wait`: it sets dask's scheduler for the whole process while it lasts,
+        # and two threads that wait at once would leave it set.
+        future.add_done_callback(lambda _: ended.set())
         while not future.done():
             if self._place and time.monotonic() > looked + PLACE_PULSE:
                 self._check_place(future.client)
                 looked = time.monotonic()
-            gone = contextlib.suppress(TimeoutError, CancelledError)
-            with gone, future.client.as_current():
-                wait([future], timeout=PULSE)
+            ended.wait(PULSE)
             if future.client is self._client:
                 self._check_alive()
             elif not future.done():

@@ -108,7 +108,8 @@ def _model_of(contents: Contents, choices: Mapping[str, str]) -> Model:
     if contents.network is not None:
         opaque = contents.network()
         assert isinstance(opaque, OpaqueNetwork)  # noqa: S101 - by construction
-        recipe, notes = assume_opaque_recipe(opaque.form, contents.format, name)
+        kind = contents.format.split(", ")[-1]  # of a package, that of its weights
+        recipe, notes = assume_opaque_recipe(opaque.form, kind, name)
         return Model(opaque, recipe, contents.sha256, (*contents.notes, *notes))
     found = _read(contents, choices)
     doubt = (found.report.doubt,) if found.report.doubt else ()
