@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -176,15 +176,23 @@ class Engine:
         self.release()
         atexit.unregister(self.release)
 
-    def card(self, source: str) -> ModelCard:
+    def card(
+        self,
+        source: str,
+        *,
+        trust: bool = False,
+        choices: Mapping[str, str] | None = None,
+    ) -> ModelCard:
         """Load a model on the worker, which keeps it, and return its card.
 
-        A file goes along to another machine.
+        A file goes along to another machine; `trust` and `choices` are those of
+        `napari_unet.load_model`, and are kept in the card.
         """
         path = Path(source)
         if self.compute.address and path.is_file():
             source = self.call(worker_tasks.keep_file, path.name, path.read_bytes())
-        return self.call(worker_tasks.describe, source)
+        given = tuple(sorted((choices or {}).items()))
+        return self.call(worker_tasks.describe, source, trust=trust, choices=given)
 
     def iter_segment(
         self,
@@ -218,8 +226,8 @@ class Engine:
         """Return the worker as a backend of the pipeline, for one model."""
         from napari_unet.engine.client_backend import WorkerBackend
 
-        how = options.prediction, options.device
-        return WorkerBackend(self, NetworkUse(card.source, *how, card.sha256))
+        use = NetworkUse.of(card, options.prediction, options.device)
+        return WorkerBackend(self, use)
 
     def _connect(self) -> Client:
         from distributed import Client

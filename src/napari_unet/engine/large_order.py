@@ -20,6 +20,8 @@ class LargeOrder:
         The OME-Zarr group to be.
     model
         Bundled name, or path.
+    trust, choices
+        As in the model's card.
     block
         Pixels along each axis of a block, which is what a cancelled run waits for.
     options
@@ -29,6 +31,8 @@ class LargeOrder:
     image: Any
     out: Path
     model: str
+    trust: bool = False
+    choices: tuple[tuple[str, str], ...] = ()
     block: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
 

@@ -43,7 +43,7 @@ def begin(data: bytes) -> int:
     run.job = iter_segment_to(
         order.image,
         output,
-        worker_tasks._load(order.model),
+        worker_tasks.load(order.model, trust=order.trust, choices=order.choices),
         first=lambda: run.view,
         **order.options,
     )

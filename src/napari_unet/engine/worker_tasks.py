@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 Colours = npt.NDArray[np.uint8]
+Choices = tuple[tuple[str, str], ...]
 
 # Time of writing and size of a file.
 Version = tuple[int, int]
@@ -51,12 +52,28 @@ class NetworkUse:
         As in `Options`.
     sha256
         Of the file that the caller's card describes; empty: as the file is now.
+    trust, choices
+        As in `load_model`.
     """
 
     source: str
     prediction: Prediction
     device: str
     sha256: str = ""
+    trust: bool = False
+    choices: Choices = ()
+
+    @classmethod
+    def of(cls, card: ModelCard, prediction: Prediction, device: str) -> NetworkUse:
+        """Return the use of the model that a card describes."""
+        return cls(
+            card.source,
+            prediction,
+            device,
+            sha256=card.sha256,
+            trust=card.trust,
+            choices=card.choices,
+        )
 
 
 @dataclass(frozen=True)
@@ -93,9 +110,10 @@ class Looked:
         return self.labels.nbytes + int(self.colours.nbytes)
 
 
-def describe(source: str) -> ModelCard:
+def describe(source: str, *, trust: bool = False, choices: Choices = ()) -> ModelCard:
     """Load a model and return its card."""
-    return card_of(_load(source), source)
+    model = load(source, trust=trust, choices=choices)
+    return card_of(model, source, trust=trust, choices=choices)
 
 
 def warm_up(use: NetworkUse) -> None:
@@ -245,7 +263,10 @@ def _model(use: NetworkUse) -> Model:
     A training may write it anew while tiles are computed, which must not mix.
     """
     version = _VERSIONS.get((use.source, use.sha256))
-    model = _load_version(use.source, version) if version else _load(use.source)
+    if version:
+        model = _load_version(use.source, version, use.trust, use.choices)
+    else:
+        model = load(use.source, trust=use.trust, choices=use.choices)
     if use.sha256 not in ("", model.sha256):
         raise CheckpointError(
             f"The file {Path(use.source).name} is another than the model that was "
@@ -255,20 +276,22 @@ def _model(use: NetworkUse) -> Model:
     return model
 
 
-def _load(source: str) -> Model:
-    """Return the model; it is read again when its file has changed."""
+def load(source: str, *, trust: bool = False, choices: Choices = ()) -> Model:
+    """Return a model, which is kept; it is read again when its file has changed."""
     path = Path(source)
     found = path.stat() if path.exists() else None
     version = (found.st_mtime_ns, found.st_size) if found else None
-    model = _load_version(source, version)
+    model = _load_version(source, version, trust, choices)
     if version is not None:
         _VERSIONS[source, model.sha256] = version
     return model
 
 
 @functools.lru_cache(maxsize=N_KEPT)
-def _load_version(source: str, version: Version | None) -> Model:
+def _load_version(
+    source: str, version: Version | None, trust: bool, choices: Choices
+) -> Model:
     from napari_unet.nn.checkpoint import load_model
 
     del version
-    return load_model(source)
+    return load_model(source, trust=trust, choices=dict(choices))

@@ -38,6 +38,10 @@ class ModelCard:
         Layers whose result depends on the tile; empty: tiling is exact.
     n_weights
         Numbers in the network.
+    trust
+        Whether the file's own code was allowed to run.
+    choices
+        Answers that were given to what the file does not say: (question, answer).
     """
 
     source: str
@@ -48,10 +52,18 @@ class ModelCard:
     bytes_per_pixel: float
     tile_dependent_layers: tuple[str, ...]
     n_weights: int = 0
+    trust: bool = False
+    choices: tuple[tuple[str, str], ...] = ()
 
 
-def card_of(model: Model, source: str) -> ModelCard:
-    """Return the card of a loaded model."""
+def card_of(
+    model: Model,
+    source: str,
+    *,
+    trust: bool = False,
+    choices: tuple[tuple[str, str], ...] = (),
+) -> ModelCard:
+    """Return the card of a model that was loaded so."""
     return ModelCard(
         source=source,
         recipe=model.recipe,
@@ -61,4 +73,6 @@ def card_of(model: Model, source: str) -> ModelCard:
         bytes_per_pixel=model.bytes_per_pixel,
         tile_dependent_layers=model.tile_dependent_layers,
         n_weights=sum(weights.numel() for weights in model.network.parameters()),
+        trust=trust,
+        choices=choices,
     )

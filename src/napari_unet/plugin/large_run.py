@@ -95,6 +95,8 @@ class LargeRun(QObject):
             image=plan.image,
             out=target,
             model=plan.model.source,
+            trust=plan.model.trust,
+            choices=plan.model.choices,
             block=BLOCK[len(plan.axes.spatial)],
             options=options,
         )

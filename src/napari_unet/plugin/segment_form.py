@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.plugin.axes_row import AxesRow
+from napari_unet.plugin.export_button import ExportButton
 from napari_unet.plugin.layer_box import LayerBox
 from napari_unet.plugin.model_chooser import ModelChooser
 from napari_unet.plugin.parts import collapsible, titled
@@ -54,6 +55,7 @@ class SegmentForm(QWidget):
         self.layer = LayerBox(viewer)
         self.axes = AxesRow(self)
         self.model = ModelChooser()
+        self.export = ExportButton()
         self.region = QComboBox()
         self.region.addItems(CHOICES)
         self.region.setToolTip(
@@ -93,6 +95,7 @@ class SegmentForm(QWidget):
             ("", self.axes.drawing),
             ("Model", self.model),
             ("", self.model.card),
+            ("", self.export),
             ("Region", self.region),
         ):
             row = rows.rowCount()

@@ -279,6 +279,7 @@ class SegmentWidget(QWidget):
         self.form.image_changed.connect(self._on_image)
         self.form.model_changed.connect(self._load_model)
         self.form.changed.connect(self._validate)
+        self.form.export.serve(self._model.require, self._engine, self.progress)
         self.progress.run.connect(self.run)
         self.progress.cancel.connect(self.cancel)
         self.tuning.changed.connect(self._on_tuning)

@@ -70,7 +70,7 @@ class WarmModel(QObject):
 
         def read() -> ModelCard:
             card = engine.card(source)
-            use = NetworkUse(card.source, Prediction(), device, card.sha256)
+            use = NetworkUse.of(card, Prediction(), device)
             engine.start(worker_tasks.warm_up, use)
             return card
 
