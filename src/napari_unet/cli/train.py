@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from napari_unet.io.training_data import (
     by_components,
     load_pair,
 )
-from napari_unet.nn.checkpoint import load_model
+from napari_unet.nn.checkpoint import Model, load_model
 from napari_unet.nn.interrupt import run_to_end
 from napari_unet.nn.preparation import Preparation, draw_sheet, prepare
 from napari_unet.nn.training import check_out, iter_train
@@ -81,12 +81,20 @@ class Request:
         The checkpoint; None for a dry run.
     options
         Fields of `napari_unet.nn.training.Options`.
+    choices
+        Answers to what the file of the model to start from does not say.
     """
 
     source: Source
     training: Training
     out: Path | None
     options: dict[str, Any]
+    choices: dict[str, str] = field(default_factory=dict)
+
+    def model(self) -> Model | None:
+        """Return the model to start from."""
+        name = self.options["model"]
+        return None if name is None else load_model(name, choices=self.choices)
 
 
 def run_train(
@@ -118,15 +126,12 @@ def run_train(
 
 
 def _prepare(request: Request, images: list[TrainingImage]) -> Preparation:
-    name = request.options["model"]
-    model = None if name is None else load_model(name)
-    return prepare(images, request.training, model)
+    return prepare(images, request.training, request.model())
 
 
 def _train(request: Request, images: list[TrainingImage]) -> Report:
-    job = iter_train(
-        images, request.out or "", training=request.training, **request.options
-    )
+    options = {**request.options, "model": request.model()}
+    job = iter_train(images, request.out or "", training=request.training, **options)
     try:
         with training_bar() as bar:
             return run_to_end(job, View(bar).show)

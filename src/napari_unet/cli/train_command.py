@@ -8,7 +8,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from napari_unet.cli.options import settings_flags
+from napari_unet.cli.arguments import Assume
+from napari_unet.cli.options import parse_choices, settings_flags
 from napari_unet.errors import SettingsError
 from napari_unet.settings import Normalization, Settings
 from napari_unet.training_settings import (
@@ -112,6 +113,7 @@ def train(
     labels: Labels = None,
     out: Out = None,
     model: From = None,
+    assume: Assume = None,
     loss_preset: LossPreset = None,
     augmentation_preset: AugmentationPreset = None,
     axes: Axes = None,
@@ -157,6 +159,7 @@ def train(
             "overwrite": overwrite,
             "force": force,
         },
+        choices=parse_choices(assume or ()),
     )
     command.run_train(request, sheet=sheet, dry_run=dry_run, as_json=json)
 

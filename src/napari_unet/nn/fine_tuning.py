@@ -63,7 +63,7 @@ def adapt_network(
     seed
         Of the new layer's weights.
     notes
-        A new last layer is noted here.
+        A new last layer is noted here, and what is left behind.
 
     Raises
     ------
@@ -71,8 +71,13 @@ def adapt_network(
         If the channels differ and the network cannot be given another last layer.
     """
     network = copy.deepcopy(model.network).requires_grad_(True)
+    if model.recipe.preprocessing or model.recipe.postprocessing:
+        notes.append("The model's own steps around the network are left behind.")
     recipe = model.recipe.replace(
-        training={"from": {"name": model.recipe.name, "sha256": model.sha256}}
+        training={"from": {"name": model.recipe.name, "sha256": model.sha256}},
+        preprocessing=(),
+        postprocessing=(),
+        refusal="",
     )
     if recipe.channels == objective.channels and recipe.activation == "softmax":
         return network, recipe
