@@ -130,7 +130,8 @@ def test_a_foreign_network_learns(
     kernels = [key for key, weights in known.items() if weights.ndim == 4]
     assert kernels
     assert not any(torch.equal(known[key], state[key]) for key in kernels)
-    labels = nu.segment(tifffile.imread(folder / "images" / "0.tif"), learned, axes="YX")
+    image = tifffile.imread(folder / "images" / "0.tif")
+    labels = nu.segment(image, learned, axes="YX")
     assert labels.labels.shape == (64, 64)
 
 
