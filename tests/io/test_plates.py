@@ -38,3 +38,5 @@ def test_fields_of_a_plate(zarr_format: int, tmp_path: Path) -> None:
     assert [stem(image) for image in found] == ["screen_A_1_0", "screen_B_2_0"]
     np.testing.assert_array_equal(read_image(found[1]).data[...], 7)
     assert list_images([path / "A/1"]) == [path / "A/1/0"]
+    del plate["A/1"].attrs["ome" if new else "well"]  # not copied with the images
+    assert list_images([path]) == found

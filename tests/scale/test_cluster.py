@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,6 +96,11 @@ def test_error_of_a_worker_is_ours(
         list(job)
 
 
+def _same(job: object, item: int) -> int:
+    time.sleep(0.01)
+    return item
+
+
 def _end_at_2(job: object, item: int) -> int:
     if item == 2:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -116,6 +122,25 @@ def test_what_ends_its_worker_costs_only_itself(cluster: Cluster) -> None:
                 list(each(_end_at_2, [2]))
     finally:
         scheduler.allowed_failures = before
+
+
+def test_no_worker_is_left_to_wait_for() -> None:
+    """Also what starts workers again can be killed: an error, not an endless wait."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    job = SimpleNamespace(options=SimpleNamespace(device="cpu"))
+    with local_workers(1) as cluster, cluster.sent(job) as each:
+        results = each(_same, range(1000))
+        assert next(results) in range(1000)
+        nanny = cluster.client.submit(os.getppid, pure=False).result()
+        os.kill(nanny, signal.SIGKILL)
+        with pytest.raises(WorkerError, match="All workers have ended"):
+            list(results)
+
+
+def test_workers_that_end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(WorkerError, match="ended while it started"):
+        local_workers(1)
 
 
 def test_dask_image_on_a_worker(

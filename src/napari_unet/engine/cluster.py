@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.engine.executors import Run
+from napari_unet.engine.items import Item
 from napari_unet.engine.job import Job
-from napari_unet.engine.work import Item, Work
+from napari_unet.engine.work import Work
 from napari_unet.errors import UNetError, WorkerError
 from napari_unet.nn.device import n_devices
 
@@ -48,6 +49,7 @@ class Cluster:
     def __init__(self, client: Client) -> None:
         self.client = client
         self._stack = contextlib.ExitStack()
+        self.problem = "The connection to the scheduler was lost."
 
     def __enter__(self) -> Cluster:
         return self
@@ -110,47 +112,61 @@ class Cluster:
         items: Iterable[Any],
         deadly: Callable[[Any], Any] | None,
     ) -> Iterator[Any]:
-        from concurrent.futures import CancelledError
-
-        from distributed import KilledWorker, as_completed
+        from distributed import as_completed
 
         waiting = iter(items)
         client = self.client
         pending: dict[Future, Any] = {}
 
-        def submit(item: Any) -> Future:
-            future = client.submit(function, item, pure=False)
-            pending[future] = item
-            return future
+        def submit(n: int) -> list[Future]:
+            """Hand out the next `n` items, in one message."""
+            following = list(itertools.islice(waiting, n))
+            if not following:
+                return []
+            futures = client.map(function, following, pure=False)
+            pending.update(zip(futures, following, strict=True))
+            return list(futures)
 
-        with told("The connection to the scheduler was lost."):
+        with told(lambda: self.problem):
             ahead = max(1, len(client.nthreads())) * AHEAD
-            first = [submit(item) for item in itertools.islice(waiting, ahead)]
             # Results come by themselves: asking for one at a time costs a way there and
             # back each.
             running = as_completed(
-                first, loop=client.loop, with_results=True, raise_errors=False
+                submit(ahead), loop=client.loop, with_results=True, raise_errors=False
             )
             try:
-                for future, result in running:
-                    item, done = pending.pop(future), result
-                    if future.status == "error":
-                        if deadly is None or not isinstance(result[1], KilledWorker):
-                            raise result[1]
-                        done = deadly(item)
-                    elif isinstance(result, CancelledError):
-                        raise result
-                    for following in itertools.islice(waiting, 1):
-                        running.add(submit(following))
-                    yield done
+                for batch in running.batches():
+                    found = [
+                        _result(future, result, pending.pop(future), deadly)
+                        for future, result in batch
+                    ]
+                    running.update(submit(len(batch)))
+                    yield from found
             finally:
                 if pending and self._is_connected:
                     with contextlib.suppress(Exception):
                         client.cancel(list(pending))
 
 
+def _result(
+    future: Future, result: Any, item: Any, deadly: Callable[[Any], Any] | None
+) -> Any:
+    """Return what became of an item, or raise what it raised."""
+    from concurrent.futures import CancelledError
+
+    from distributed import KilledWorker
+
+    if future.status == "error":
+        if deadly is None or not isinstance(result[1], KilledWorker):
+            raise result[1]
+        return deadly(item)
+    if isinstance(result, CancelledError):
+        raise result
+    return result
+
+
 @contextlib.contextmanager
-def told(problem: str) -> Iterator[None]:
+def told(problem: str | Callable[[], str]) -> Iterator[None]:
     """Turn what distributed raises when something has died into a `WorkerError`."""
     from concurrent.futures import CancelledError
 
@@ -165,10 +181,11 @@ def told(problem: str) -> Iterator[None]:
             f"One block has ended worker after worker ({error.task}).",
             "Give each worker more memory, or choose a smaller block. " + RESUME,
         ) from None
-    except CancelledError:  # its own words are advice to programmers
-        raise WorkerError(problem, RESUME) from None
-    except (OSError, TimeoutError) as error:
-        raise WorkerError(f"{problem} ({error})", RESUME) from None
+    except (CancelledError, OSError, TimeoutError) as error:
+        said = problem if isinstance(problem, str) else problem()
+        # What a cancelled item says of itself is advice to programmers.
+        why = "" if isinstance(error, CancelledError) else f" ({error})"
+        raise WorkerError(said + why, RESUME) from None
 
 
 def connect(address: str, security: Any = None) -> Cluster:

@@ -6,10 +6,8 @@ run, must be alike. What takes no network runs anywhere.
 
 from __future__ import annotations
 
-import numpy as np
-
 from napari_unet.engine.job import Job
-from napari_unet.engine.records import Records
+from napari_unet.engine.records import Records, as_text, from_text
 from napari_unet.errors import ImageFileError
 from napari_unet.pipeline.local import LocalBackend
 
@@ -36,8 +34,8 @@ def open_backend(job: Job, records: Records) -> LocalBackend:
     backend = LocalBackend(job.model, job.options.device)
     kind = backend.device.type
     if not records.has(STEP, 0):
-        records.write(STEP, 0, {"kind": np.array(kind)})
-    before = str(records.read(STEP, 0)["kind"])
+        records.write(STEP, 0, {"kind": from_text(kind)})
+    before = as_text(records.read(STEP, 0)["kind"])
     if before != kind:
         raise ImageFileError(
             f"{job.output.name} was begun with a device of kind {before}, and this is "

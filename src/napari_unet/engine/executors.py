@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from napari_unet.engine.work import Item, Work
+from napari_unet.engine.items import Item
+from napari_unet.engine.work import Work
 
 Run = Callable[[Iterable[Item]], Iterator[Item]]
 

@@ -10,6 +10,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from napari_unet.engine.cluster import Cluster, _close, told
 from napari_unet.errors import WorkerError
 
 if TYPE_CHECKING:
+    from distributed import Client
     from distributed.security import Security
 
 # Dask's nanny asks malloc to give all that is freed back to the system: the pages of
@@ -30,6 +33,9 @@ ENVIRONMENT = {
     "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
 }
 START_TIMEOUT = 120.0
+# A worker that finds no scheduler for so long ends; on a busy machine one that is
+# started again takes its time.
+ALONE_TIMEOUT = 300.0
 STOP_TIMEOUT = 10.0
 
 
@@ -71,13 +77,16 @@ def local_workers(n: int) -> Cluster:
     ]
     cluster._stack.callback(_stop, processes)
     try:
-        client.wait_for_workers(n, timeout=START_TIMEOUT)
-    except TimeoutError:
+        _wait_for(client, processes)
+    except WorkerError:
         cluster.close()
-        raise WorkerError(
-            f"{n} workers did not start within {START_TIMEOUT:.0f} s.",
-            "Start fewer of them.",
-        ) from None
+        raise
+    stopping = threading.Event()
+    watch = threading.Thread(
+        target=_watch, args=(processes, cluster, stopping), daemon=True
+    )
+    watch.start()
+    cluster._stack.callback(stopping.set)
     return cluster
 
 
@@ -103,7 +112,7 @@ def _start(
     command = [sys.executable, "-m", "distributed.cli.dask_worker", address, *flags]
     command += ["--name", name, "--nthreads", "1", "--memory-limit", "0"]
     command += ["--no-dashboard", "--local-directory", str(folder)]
-    command += ["--death-timeout", "30"]
+    command += ["--death-timeout", f"{ALONE_TIMEOUT:.0f}"]
     with (folder / f"worker-{name}.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603 - our own command
             command,
@@ -112,6 +121,36 @@ def _start(
             stderr=log,
             env={**ENVIRONMENT, **os.environ},
         )
+
+
+def _wait_for(client: Client, processes: list[subprocess.Popen[bytes]]) -> None:
+    n, until = len(processes), time.monotonic() + START_TIMEOUT
+    while len(client.nthreads()) < n:
+        ended = [p.returncode for p in processes if p.poll() is not None]
+        if ended:
+            raise WorkerError(
+                f"A worker ended while it started (status {ended[0]}).",
+                f"Look why: {sys.executable} -m distributed.cli.dask_worker --help",
+            )
+        if time.monotonic() > until:
+            raise WorkerError(
+                f"{n} workers did not start within {START_TIMEOUT:.0f} s.",
+                "Start fewer of them.",
+            )
+        time.sleep(0.05)
+
+
+def _watch(
+    processes: list[subprocess.Popen[bytes]],
+    cluster: Cluster,
+    stopping: threading.Event,
+) -> None:
+    """When no worker is left to wait for, end the waiting."""
+    for process in processes:
+        process.wait()
+    if not stopping.is_set():
+        cluster.problem = "All workers have ended."
+        _close(cluster.client)
 
 
 def _stop(processes: list[subprocess.Popen[bytes]]) -> None:

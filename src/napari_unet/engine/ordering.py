@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from napari_unet.engine.work import NETWORK, OVER_ALL, Item, Work
+from napari_unet.engine.items import NETWORK, OVER_ALL, Item
+from napari_unet.engine.work import Work
 from napari_unet.pipeline.region import Region, parse_region
 
 

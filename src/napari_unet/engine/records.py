@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import uuid
-import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,15 +16,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from napari_unet.errors import ImageFileError
 
 Array = npt.NDArray[Any]
 
-DAMAGE = (EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
+SUFFIX = ".safetensors"
+CHECKSUM = "crc32"
 
-# Pixels are kept compressed; all else is small.
-COMPRESSED = ("codes",)
+
+class _DamagedError(ValueError):
+    """The bytes of a record are not those that were written."""
+
+
+DAMAGE = (SafetensorError, KeyError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -42,19 +48,16 @@ class Records:
 
     def path(self, step: str, number: int) -> Path:
         """Return where the record of a block lies."""
-        return self.folder / step / f"{number:06d}.npz"
+        return self.folder / step / f"{number:06d}{SUFFIX}"
 
     def write(self, step: str, number: int, arrays: Mapping[str, Array]) -> None:
         """Write a record, complete or not at all."""
         path = self.path(step, number)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex[:8]}.part")
-        kind = zipfile.ZIP_DEFLATED if step in COMPRESSED else zipfile.ZIP_STORED
+        kept = {name: np.asarray(values, order="C") for name, values in arrays.items()}
         try:
-            with zipfile.ZipFile(temporary, "w", kind, compresslevel=1) as file:
-                for name, values in arrays.items():
-                    with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                        np.lib.format.write_array(entry, np.asarray(values))
+            temporary.write_bytes(save(kept, {CHECKSUM: _checksum(kept)}))
             os.replace(temporary, path)  # noqa: PTH105 - Path.replace hides the error
         finally:
             temporary.unlink(missing_ok=True)
@@ -69,8 +72,12 @@ class Records:
         """
         path = self.path(step, number)
         try:
-            with np.load(path, allow_pickle=False) as found:
-                return {name: found[name] for name in found.files}
+            with safe_open(path, "numpy") as file:
+                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                written = file.metadata()[CHECKSUM]
+            if _checksum(found) != written:
+                raise _DamagedError
+            return found
         except DAMAGE as error:
             self.remove(step, number)
             raise ImageFileError(
@@ -81,14 +88,18 @@ class Records:
     def number(self, step: str, number: int, name: str) -> int | None:
         """Return one number of a record; None if record or number are not there."""
         try:
-            with np.load(self.path(step, number), allow_pickle=False) as found:
-                return int(found[name])
+            with safe_open(self.path(step, number), "numpy") as file:
+                return int(file.get_tensor(name))
         except (FileNotFoundError, *DAMAGE):
             return None
 
     def has(self, step: str, number: int) -> bool:
         """Whether a step is done for a block; a record that was cut off says no."""
-        return zipfile.is_zipfile(self.path(step, number))
+        try:
+            with safe_open(self.path(step, number), "numpy"):
+                return True
+        except (FileNotFoundError, *DAMAGE):
+            return False
 
     def remove(self, step: str, number: int) -> None:
         """Forget that a step is done for a block."""
@@ -100,4 +111,21 @@ class Records:
         if not folder.is_dir():
             return set()
         names = (entry.name for entry in os.scandir(folder))
-        return {int(name[:-4]) for name in names if name.endswith(".npz")}
+        return {int(name[:6]) for name in names if name.endswith(SUFFIX)}
+
+
+def _checksum(arrays: Mapping[str, Array]) -> str:
+    found = 0
+    for name in sorted(arrays):
+        found = zlib.crc32(np.ascontiguousarray(arrays[name]).data, found)
+    return str(found)
+
+
+def from_text(text: str) -> npt.NDArray[np.uint8]:
+    """Return a text as an array."""
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def as_text(array: Array) -> str:
+    """Return the text of an array."""
+    return array.tobytes().decode()

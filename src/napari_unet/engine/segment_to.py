@@ -12,6 +12,7 @@ import zarr
 
 from napari_unet.core.axes import ArrayLike
 from napari_unet.engine.executors import Executor, Here
+from napari_unet.engine.items import NETWORK, Item
 from napari_unet.engine.job import Job, Origin
 from napari_unet.engine.journal import Journal
 from napari_unet.engine.linking import check_linking, link_all
@@ -32,7 +33,7 @@ from napari_unet.engine.stores import (
     n_levels_of,
 )
 from napari_unet.engine.target import check_target, put_in_place, remove
-from napari_unet.engine.work import NETWORK, Item, Work
+from napari_unet.engine.work import Work
 from napari_unet.errors import ImageFileError, SettingsError
 from napari_unet.nn.checkpoint import Model, load_model
 from napari_unet.pipeline.options import RegionLike, parse_options

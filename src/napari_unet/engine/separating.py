@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.core.run_lengths import RunLengths, encode
 from napari_unet.engine.blocks import Blocks
 from napari_unet.engine.faces import faces
 from napari_unet.engine.flooding import Block, flood_one
@@ -54,6 +55,18 @@ class SampleSeparation:
     task: Task
     records: Records
 
+    @functools.cached_property
+    def _objects(self) -> Objects:
+        return Objects.from_arrays(self.records.read("join", 0))
+
+    @functools.cached_property
+    def _labels(self) -> Labels:
+        return Labels.from_arrays(self.records.read("number", 0))
+
+    @functools.cached_property
+    def _holes(self) -> dict[str, Array]:
+        return self.records.read("holes", 0)
+
     def survey(self, number: int, stored: Array, **facts: Array) -> None:
         """First step for one block, given its probabilities (C, ...); notes `facts`."""
         found = survey_block(stored, self.task, self.blocks, number)
@@ -68,10 +81,11 @@ class SampleSeparation:
     def flood(self, number: int, stored: Array) -> None:
         """Third step for one block, given its probabilities (C, ...)."""
         cached = functools.lru_cache(64)(functools.partial(self.records.read, "survey"))
-        objects = Objects.from_arrays(self.records.read("join", 0))
-        block = Block(self.blocks, number, cached, objects, self.task)
+        block = Block(self.blocks, number, cached, self._objects, self.task)
         codes, record = flood_one(block, stored)
-        self.records.write("codes", number, {"codes": codes})
+        runs = encode(codes)
+        kept = {"values": runs.values, "lengths": runs.lengths}
+        self.records.write("codes", number, kept)
         self.records.write("flood", number, record)
 
     def number(self) -> int:
@@ -83,7 +97,7 @@ class SampleSeparation:
 
     def ground(self, number: int) -> None:
         """Fifth step for one block: a dropped speck may have left a hole."""
-        labels = Labels.from_arrays(self.records.read("number", 0))
+        labels = self._labels
         found: dict[str, Array] = {}
         if labels.dropped and self.task.separation.fill_holes:
             values = self._numbered(labels, number)
@@ -94,7 +108,7 @@ class SampleSeparation:
 
     def holes(self) -> None:
         """Sixth step, over all blocks."""
-        labels = Labels.from_arrays(self.records.read("number", 0))
+        labels = self._labels
         found: dict[str, Array] = {}
         if labels.dropped and self.task.separation.fill_holes:
             load = functools.partial(self.records.read, "ground")
@@ -104,16 +118,14 @@ class SampleSeparation:
 
     def labels(self, number: int) -> npt.NDArray[np.int32]:
         """Last step for one block: return its labels."""
-        found = Labels.from_arrays(self.records.read("number", 0))
-        values = self._numbered(found, number)
-        holes = self.records.read("holes", 0)
-        if holes:
-            part = Numbering(holes["grounds"]).of_block(number)
-            values = self._filled(values, holes["label"][part])
+        values = self._numbered(self._labels, number)
+        if self._holes:
+            part = Numbering(self._holes["grounds"]).of_block(number)
+            values = self._filled(values, self._holes["label"][part])
         return values
 
     def _numbered(self, found: Labels, number: int) -> npt.NDArray[np.int32]:
-        codes = self.records.read("codes", number)["codes"]
+        codes = self._codes(number)
         part = found.code_label[found.codes.of_block(number)]
         labels = np.concatenate([np.zeros(1, np.int32), part])[codes]
         if not self.task.separation.fill_holes:
@@ -121,6 +133,12 @@ class SampleSeparation:
         ground = background(codes, self.task.separation.connectivity)
         owner = found.ground_label[found.grounds.of_block(number)]
         return np.asarray(_given(labels, ground, owner), np.int32)
+
+    def _codes(self, number: int) -> npt.NDArray[np.int32]:
+        runs = self.records.read("codes", number)
+        shape = self.blocks.block_shape(number)
+        codes = RunLengths(runs["values"], runs["lengths"], shape, np.dtype(np.int32))
+        return np.asarray(codes.decode())
 
     def _filled(self, labels: Array, owner: Array) -> npt.NDArray[np.int32]:
         ground = background(labels, self.task.separation.connectivity)

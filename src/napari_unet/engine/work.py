@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +22,20 @@ from napari_unet.core.processing import Processing
 from napari_unet.core.resample import inverse
 from napari_unet.engine.blocks import Blocks, Region, chunk_shape, plan_blocks
 from napari_unet.engine.devices import open_backend
+from napari_unet.engine.items import (
+    NETWORK,
+    OVER_ALL,
+    SEPARATION_STEPS,
+    WHOLE,
+    WRITTEN,
+    Item,
+)
 from napari_unet.engine.job import Job
 from napari_unet.engine.journal import Journal
 from napari_unet.engine.output import told
 from napari_unet.engine.prediction import Window, predict_region, resampled_region
 from napari_unet.engine.previews import write_preview
-from napari_unet.engine.records import Records
+from napari_unet.engine.records import Records, as_text, from_text
 from napari_unet.engine.separating import SampleSeparation
 from napari_unet.engine.stores import Layout, Store, fill_level
 from napari_unet.engine.survey import Task
@@ -38,40 +47,6 @@ from napari_unet.pipeline.reading import Intensity, Source
 from napari_unet.pipeline.separating import INSTANCE_CHANNELS, separate_sample
 
 Array = npt.NDArray[Any]
-
-NETWORK = "network"
-WHOLE = "whole"
-SEPARATION_STEPS = (
-    "survey",
-    "join",
-    "flood",
-    "number",
-    "ground",
-    "holes",
-    "labels",
-)
-OVER_ALL = ("join", "number", "holes")
-# What a step leaves in the output.
-WRITTEN = {
-    "survey": ("probabilities",),
-    "labels": ("labels",),
-    "classes": ("probabilities", "labels"),
-    WHOLE: ("probabilities", "labels"),
-}
-
-
-@dataclass(frozen=True, order=True)
-class Item:
-    """One thing to do: a step, for one block of one sample.
-
-    A step over levels of a pyramid takes the level as its sample, a chunk as its block,
-    and whether it is of ``"labels"`` or ``"probabilities"`` as `what`.
-    """
-
-    step: str
-    sample: int
-    block: int = 0
-    what: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +114,7 @@ class Work:
     def ranges(self) -> list[Intensity]:
         """Intensity of each sample, as measured before the first block."""
         found = self.journal.records(-1).read("intensity", 0)["json"]
-        return [self._intensity(row) for row in json.loads(found.item())]
+        return [self._intensity(row) for row in json.loads(as_text(found))]
 
     @property
     def plain_ranges(self) -> list[dict[str, Any]]:
@@ -214,7 +189,7 @@ class Work:
         if not records.has("intensity", 0):
             source = Source(self.plan)
             rows = [_plain(source.intensity(sample)) for sample in self.samples]
-            records.write("intensity", 0, {"json": np.array(json.dumps(rows))})
+            records.write("intensity", 0, {"json": from_text(json.dumps(rows))})
 
     @functools.cached_property
     def _backend(self) -> LocalBackend:
@@ -233,9 +208,13 @@ class Work:
         joint = self.plan.normalization.joint_frames
         return [0 if joint else sample.get("T", 0) for sample in self.samples]
 
-    def _separation(self, sample: int) -> SampleSeparation:
+    @functools.cached_property
+    def _separation(self) -> Callable[[int], SampleSeparation]:
         task = Task(self.plan.model.recipe.channels, self.plan.separation)
-        return SampleSeparation(self.blocks, task, self.records(sample))
+        # What was read for one block of a sample serves the next one.
+        return functools.lru_cache(1)(
+            lambda sample: SampleSeparation(self.blocks, task, self.records(sample))
+        )
 
     def _predict(self, sample: int, region: Region) -> Array:
         """Run the network over a region of what it sees."""

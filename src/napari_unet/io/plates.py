@@ -21,11 +21,19 @@ def plate_images(path: Path) -> list[Path]:
     meta = _metadata(path)
     if "plate" in meta:
         wells = _paths(meta["plate"], "wells")
-        return [image for well in wells for image in plate_images(path / well)]
+        return [image for well in wells for image in _fields(path / well)]
     if "well" in meta:
         fields = (path / name for name in _paths(meta["well"], "images"))
         return [field for field in fields if field.is_dir()]
     return []
+
+
+def _fields(well: Path) -> list[Path]:
+    """Return the images of a well, also of one whose own metadata were not copied."""
+    found = plate_images(well)
+    if found or not well.is_dir():
+        return found
+    return sorted(path for path in well.iterdir() if "multiscales" in _metadata(path))
 
 
 def _metadata(path: Path) -> Mapping[str, Any]:
