@@ -51,7 +51,7 @@ class ByHand:
                 raise DeviceFullError("The memory is full.", "Buy more.")
             pixels = read_mirrored(reader, tile.read, grid.shape)
             kept = pixels[(slice(None), *tile.crop)]
-            out[(slice(None), *tile.write)] = np.rint(kept * 65535)
+            out[(slice(None), *grid.target(tile))] = np.rint(kept * 65535)
             yield TileDone(tile, n_done, len(grid.tiles))
 
     def separate(self, stored, channels, separation, *, semantic):
@@ -97,6 +97,63 @@ def test_a_region_computes_its_tiles_and_keeps_whole_objects():
     expected = np.where((whole.labels == 3) | (whole.labels == 4), whole.labels - 2, 0)
     np.testing.assert_array_equal(part.labels, expected)
     assert part.provenance["region"] == {"X": (30, 50), "Y": (0, 12)}
+
+
+CUTS = [
+    ("YX", {"X": (30, 50), "Y": (0, 12)}),
+    ("YX", {"X": (30, 33)}),
+    ("TYX", {"T": (1, 3), "X": (20, 30)}),
+    ("XTY", {"T": 2, "X": (66, 80)}),
+    ("CYX", {"X": (30, 50)}),
+]
+
+
+def picture(axes: str) -> np.ndarray:
+    """Stripes along Y and X, other for each index along the rest."""
+    sizes = {"T": 4, "C": 1}
+    order = [a for a in axes if a not in "YX"] + ["Y", "X"]
+    image = np.zeros([sizes.get(a, 0) for a in order[:-2]] + [32, 80], np.float32)
+    for at in np.ndindex(*image.shape[:-2]):
+        image[at] = np.roll(stripes(), sum(at), axis=1)
+    return image.transpose([order.index(a) for a in axes])
+
+
+@pytest.mark.parametrize(("axes", "region"), CUTS)
+@pytest.mark.parametrize("most_pixels", [10**9, 600])
+def test_what_is_cropped_is_that_part_of_the_whole(axes, region, most_pixels):
+    backend = ByHand(most_pixels)
+    image, options = picture(axes), {"axes": axes, "region": region}
+    whole = segment(image, ByHand(most_pixels), **options)[1]
+    part = segment(image, backend, crop=True, **options)[1]
+    assert part.labels.size < whole.labels.size
+    assert part.labels.max() > 0
+    shape = dict(zip(part.axes, part.labels.shape, strict=True))
+    key = tuple(slice(part.start[a], part.start[a] + shape[a]) for a in part.axes)
+    np.testing.assert_array_equal(part.labels, whole.labels[key])
+    np.testing.assert_array_equal(
+        part.probabilities, whole.probabilities[(slice(None), *key)]
+    )
+    rest = whole.labels.copy()
+    rest[key] = 0
+    assert rest.max() == 0
+    assert part.provenance["crop"]
+
+
+def test_smaller_tiles_fill_all_that_is_separated():
+    """A region of one tile, whose smaller tiles lie across it."""
+    options = {"axes": "YX", "region": {"X": (17, 19)}, "tiling": Tiling(tile=(32, 24))}
+    full = segment(stripes(), ByHand(1000), **options)[1]
+    plain = segment(stripes(), **options)[1]
+    np.testing.assert_array_equal(full.labels, plain.labels)
+    np.testing.assert_array_equal(full.probabilities, plain.probabilities)
+
+
+def test_what_is_scaled_is_not_cropped():
+    options = {"axes": "YX", "region": {"X": (30, 50)}, "scale": 2.0}
+    whole = segment(stripes(), **options)[1]
+    found = segment(stripes(), crop=True, **options)[1]
+    np.testing.assert_array_equal(found.labels, whole.labels)
+    assert set(found.start.values()) == {0}
 
 
 def test_intensity_is_that_of_the_whole_image():

@@ -35,7 +35,7 @@ def test_a_file_that_a_reader_took_apart_is_not_named(
         np.zeros(pixels.shape[-2:], int), metadata={"napari_unet": made}
     )
     monkeypatch.setattr(
-        script, "script_of", lambda made: script._reading(made["origin"])
+        script, "script_of", lambda made, **_: script._reading(made["origin"])
     )
     code = script.as_python(labels, source)
     assert (code == f"read_image({path.as_posix()!r}).data") == is_same
@@ -43,3 +43,44 @@ def test_a_file_that_a_reader_took_apart_is_not_named(
     path.unlink()
     assert "name it here" in script.as_python(labels, source)
     assert "name it here" not in script.as_python(labels)
+
+
+MADE = {
+    "source": "image",
+    "source_of_model": "nuclei",
+    "model": {"name": "nuclei", "sha256": "0"},
+    "versions": {"napari-unet-cells": "1"},
+    "tile": [16, 16],
+    "tiling": {},
+    "prediction": {},
+    "normalization": {},
+    "separation": {},
+    "axes": "YX",
+    "rgb": False,
+    "pixel_size": None,
+    "diameter": None,
+    "region": None,
+    "device": "cpu",
+}
+
+
+def test_corrections_by_hand_are_said_in_the_script(make_napari_viewer):
+    from napari_unet.plugin.hand_edits import note_edits
+    from napari_unet.plugin.script import CORRECTED, as_python, copied_note
+
+    viewer = make_napari_viewer()
+    zeros = np.zeros((16, 18), np.int32)
+    layer = viewer.add_labels(zeros, metadata={"napari_unet": MADE})
+    note_edits(layer)
+    plain = as_python(layer)
+    assert "by hand" not in plain
+    assert "exactly these labels" in copied_note(layer)
+    layer.paint((3, 3), 7)
+    lines = as_python(layer).splitlines()
+    assert lines[2] == f"# {CORRECTED}"
+    assert lines[-1] == f'print("{CORRECTED}")'
+    assert [line for line in lines if CORRECTED not in line][3:] == (
+        plain.splitlines()[2:]
+    )
+    compile(as_python(layer), "copied.py", "exec")
+    assert "without corrections" in copied_note(layer)

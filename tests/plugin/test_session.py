@@ -69,6 +69,56 @@ def test_neither_torch_nor_our_kernels_enter_the_viewers_process(tmp_path):
     assert "HEAVY [] []" in found.stdout
 
 
+def test_the_windows_open_without_what_takes_long_to_load():
+    code = (
+        "import sys\n"
+        "for name in ('segment', 'train', 'evaluate'):\n"
+        "    __import__(f'napari_unet.plugin.{name}_widget')\n"
+        "heavy = ('torch', 'zarr', 'tifffile', 'distributed', 'pyqtgraph', 'pandas')\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
+
+
+COMMAND = """
+import sys
+import napari
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+
+def look():
+    viewer = napari.current_viewer()
+    docks = [] if viewer is None else list(viewer.window.dock_widgets)
+    if not any("Segment" in name for name in docks):
+        return QTimer.singleShot(50, look)
+    print("DOCKED", docks)
+    viewer.close()
+    QApplication.instance().quit()
+
+real = napari.run
+def run(*args, **kwargs):
+    QTimer.singleShot(50, look)
+    return real(*args, **kwargs)
+
+napari.run = run
+sys.argv = ["napari", "-w", "napari-unet-cells", "Segment"]
+from napari.__main__ import main
+main()
+"""
+
+
+def test_the_napari_command_opens_the_widget(tmp_path):
+    script = tmp_path / "command.py"
+    script.write_text(COMMAND)
+    found = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=300
+    )
+    assert "DOCKED" in found.stdout, found.stdout + found.stderr
+
+
 def _callbacks(viewer) -> int:
     events = viewer.layers.events
     emitters = [events.inserted, events.removed, events.reordered]

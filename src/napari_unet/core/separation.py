@@ -137,10 +137,11 @@ def renumber(labels: NDArray[np.int32], *, min_size: int = 0) -> NDArray[np.int3
 
     Labels with fewer than `min_size` pixels become background.
     """
-    sizes = np.bincount(labels.ravel(), minlength=1)
+    flat = frozen(labels.ravel())
+    sizes = _count(flat, int(flat.max(initial=0)))
     sizes[0] = 0
     wanted = (sizes > 0) & (sizes >= min_size)
-    return _renumber(frozen(labels.ravel()), wanted).reshape(labels.shape)
+    return _renumber(flat, wanted).reshape(labels.shape)
 
 
 def _check_sample(probabilities: NDArray[Any]) -> None:
@@ -149,6 +150,15 @@ def _check_sample(probabilities: NDArray[Any]) -> None:
             f"Probabilities of shape {probabilities.shape} are not one sample.",
             "Pass (C, Y, X) or (C, Z, Y, X): one time frame at a time.",
         )
+
+
+@compiled
+def _count(labels: NDArray[np.int32], largest: int) -> NDArray[np.int64]:
+    """Return how many pixels each label has; numpy.bincount would copy the labels."""
+    sizes = np.zeros(largest + 1, np.int64)
+    for i in range(labels.size):
+        sizes[labels[i]] += 1
+    return sizes
 
 
 @compiled

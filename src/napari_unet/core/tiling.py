@@ -161,12 +161,22 @@ class Grid:
         Spans of the whole image as the network would see it untiled.
     tiles
         In raster order of their origins.
+    origin
+        The image's pixel at which the array begins that tiles are written to; empty:
+        its first.
     """
 
     shape: tuple[int, ...]
     tile: tuple[int, ...]
     canvas: tuple[Span, ...]
     tiles: tuple[Tile, ...]
+    origin: tuple[int, ...] = ()
+
+    def target(self, tile: Tile) -> tuple[slice, ...]:
+        """Return where a tile is written in that array."""
+        origin = self.origin or (0,) * len(self.shape)
+        pairs = zip(tile.write, origin, strict=True)
+        return tuple(slice(part.start - at, part.stop - at) for part, at in pairs)
 
     @property
     def overhead(self) -> float:

@@ -62,7 +62,7 @@ class WorkerBackend:
             return self.engine.submit(task, self.use, read(tile), tile.crop)
 
         for n_done, (tile, stored) in enumerate(self._stream(grid, send), start=1):
-            out[(slice(None), *tile.write)] = stored
+            out[(slice(None), *grid.target(tile))] = stored
             yield TileDone(tile, n_done, len(grid.tiles))
 
     def separate(

@@ -1,7 +1,7 @@
 """Large tasks: a run from disk to disk on a worker, one item of work a task.
 
 So a run can be left between two blocks, and the view that decides what comes next may
-move. Importing this loads no torch.
+move. Importing this loads neither torch nor zarr.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import pickle
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
-
-import zarr
 
 from napari_unet.engine import worker_tasks
 from napari_unet.engine.large_order import LargeOrder, LargeResult
@@ -76,6 +74,8 @@ def leave(number: int) -> None:
 
 
 def _result(written: Written) -> LargeResult:
+    import zarr
+
     facts: Any = zarr.open_group(written.path, mode="r").attrs["napari_unet"]
     return LargeResult(
         written.path, written.axes, written.n_objects, written.notes, dict(facts)

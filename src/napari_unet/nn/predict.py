@@ -187,7 +187,7 @@ def iter_predict(
     grid
         The tiles.
     out
-        (C, ...) of the stored type, over the image's pixels.
+        (C, ...) of the stored type, over the image's pixels from `grid.origin` on.
     workers
         Tiles computed at once; on the CPU each with all of torch's threads.
     blend
@@ -208,7 +208,7 @@ def iter_predict(
         return
 
     def write(tile: Tile) -> None:
-        out[(slice(None), *tile.write)] = predict(read(tile), tile.crop)
+        out[(slice(None), *grid.target(tile))] = predict(read(tile), tile.crop)
 
     done = _in_order(write, grid.tiles, workers, predict.device)
     for n_done, tile in enumerate(done, start=1):

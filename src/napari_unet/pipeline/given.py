@@ -12,13 +12,14 @@ from napari_unet.core.events import Event, SampleDone, Started
 from napari_unet.core.fixed_point import to_fixed_point
 from napari_unet.core.tiling import AxisGeometry
 from napari_unet.errors import AxesError
+from napari_unet.pipeline.held import empty_labels, held_part
 from napari_unet.pipeline.linking import link
 from napari_unet.pipeline.model_card import ModelCard
 from napari_unet.pipeline.options import Options
 from napari_unet.pipeline.plan import Plan, make_plan
 from napari_unet.pipeline.reading import Source
 from napari_unet.pipeline.result import Segmentation
-from napari_unet.pipeline.running import Backend, labels_of_sample
+from napari_unet.pipeline.running import Backend, labels_of_area
 from napari_unet.settings import Architecture, Recipe
 
 # Every pixel is its own tile: nothing is predicted.
@@ -64,28 +65,28 @@ def plan_given(image: ArrayLike, axes: str, options: Options) -> Plan:
 def run_given(plan: Plan, backend: Backend) -> Generator[Event, None, Segmentation]:
     """Separate probabilities sample by sample; events are those of `running.run`."""
     axes, recipe = plan.axes, plan.model.recipe
-    labels = np.zeros(axes.labels_shape, np.int32)
-    stored = np.zeros((len(recipe.channels), *axes.labels_shape), np.uint16)
+    held = held_part(plan)
+    labels = empty_labels(held)
+    stored = np.zeros((len(recipe.channels), *held.shape), np.uint16)
     samples = plan.region.samples
     yield Started(len(samples), stored, labels)
     source = Source(plan)
-    whole = tuple(slice(0, n) for n in axes.spatial_shape)
     for index, sample in enumerate(samples):
-        target = axes.probabilities_view(stored, sample)
-        given = to_fixed_point(source.raw(sample)(whole))
+        target = held.probabilities(stored, sample)
+        given = to_fixed_point(source.raw(sample)(held.area))
         target[...] = given if given.dtype == np.uint16 else given * np.uint16(257)
-        axes.labels_view(labels, sample)[...] = labels_of_sample(
-            plan, backend, target, plan.separation
-        )
+        found = labels_of_area(plan, held, backend, target, plan.separation)
+        held.labels(labels, sample)[...] = found
         yield SampleDone(index + 1, len(samples), sample)
     return Segmentation(
-        labels=link(labels, axes, plan.separation),
+        labels=link(labels, held.axes, plan.separation),
         probabilities=stored,
         channels=recipe.channels,
         axes=axes.labels_axes,
         spatial=axes.spatial,
         separation=plan.separation,
         notes=plan.notes,
+        start=dict(held.start),
         provenance={
             "axes": axes.axes,
             "spatial": axes.spatial,

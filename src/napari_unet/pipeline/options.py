@@ -45,6 +45,10 @@ class Options:
         as ``{"T": 3, "Y": (0, 512)}``. Labels and probabilities keep the image's shape
         and are 0 elsewhere; objects that touch the region are kept whole as far as
         their tiles reach. None: all.
+    crop
+        Keep labels and probabilities of the region's tiles alone, and not in the
+        image's shape; `Segmentation.start` says where they begin. Has no effect where
+        the image is scaled, or tiles are blended.
     """
 
     axes: str | None = None
@@ -60,6 +64,7 @@ class Options:
     device: str = "auto"
     workers: int = 0
     region: RegionLike | None = None
+    crop: bool = False
 
 
 def parse_options(given: dict[str, Any]) -> Options:

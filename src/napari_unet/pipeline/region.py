@@ -91,6 +91,23 @@ def needed_grid(grid: Grid, region: Region, resampling: Resampling | None) -> Gr
     )
 
 
+def cut_to(grid: Grid, box: Box) -> Grid:
+    """Return `grid` with only the tiles that meet a box, which write into it alone."""
+    tiles = tuple(_cut(tile, box) for tile in grid.tiles if meets(tile.write, box))
+    return dataclasses.replace(grid, tiles=tiles)
+
+
+def _cut(tile: Tile, box: Box) -> Tile:
+    crop, write = [], []
+    for kept, part, inside in zip(tile.crop, tile.write, box, strict=True):
+        start, stop = max(part.start, inside.start), min(part.stop, inside.stop)
+        crop.append(
+            slice(kept.start + start - part.start, kept.stop + stop - part.stop)
+        )
+        write.append(slice(start, stop))
+    return dataclasses.replace(tile, crop=tuple(crop), write=tuple(write))
+
+
 def covered(grid: Grid, shape: tuple[int, ...]) -> Box:
     """Return the box of an image of `shape` that is filled by the grid's tiles.
 

@@ -38,6 +38,9 @@ class Segmentation:
         What a user should read, one sentence each.
     provenance
         Model hash, settings, tile shape, intensity ranges, versions: plain JSON.
+    start
+        First index of labels and probabilities in the image, by axis letter: 0 unless
+        they are cropped to a region.
     """
 
     labels: npt.NDArray[np.int32]
@@ -49,6 +52,7 @@ class Segmentation:
     semantic: bool = False
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+    start: dict[str, int] = field(default_factory=dict)
 
     def separate(self, separation: Separation) -> npt.NDArray[np.int32]:
         """Separate the stored probabilities again; fields not given stay."""

@@ -22,13 +22,14 @@ from napari_unet.core.normalize import Reader
 from napari_unet.core.resample import inverse, resample_stored
 from napari_unet.core.tiling import Grid
 from napari_unet.errors import DeviceFullError
+from napari_unet.pipeline.held import Held, empty_labels, held_part
 from napari_unet.pipeline.linking import link
 from napari_unet.pipeline.options import RegionLike
 from napari_unet.pipeline.plan import Plan, smaller_grid
 from napari_unet.pipeline.reading import Intensity, Source
 from napari_unet.pipeline.region import (
     Region,
-    covered,
+    cut_to,
     keep_touching,
     needed_grid,
     parse_region,
@@ -84,10 +85,11 @@ def run(
     axes, recipe = plan.axes, plan.model.recipe
     ahead = parse_region(first, axes)
     samples = sorted(plan.region.samples, key=lambda s: s not in ahead.samples)
-    grid = _ordered(plan, plan.grid, ahead)
-    labels = np.zeros(axes.labels_shape, np.int32)
+    held = held_part(plan)
+    grid = held.grid(_ordered(plan, plan.grid, ahead))
+    labels = empty_labels(held)
     probabilities = np.zeros(
-        (len(recipe.channels), *axes.labels_shape), plan.options.prediction.stored
+        (len(recipe.channels), *held.shape), plan.options.prediction.stored
     )
     yield Started(len(grid.tiles) * len(samples), probabilities, labels)
     source, notes = Source(plan), list(plan.notes)
@@ -97,23 +99,23 @@ def run(
     while todo:
         sample = todo.popleft()
         reader = source.normalised(sample)
-        target = axes.probabilities_view(probabilities, sample)
+        target = held.every_probability(probabilities, sample)
         job = _predict(plan, backend, reader, grid=grid, out=target)
         count = _Count(len(done), len(samples), sample)
         used = yield from _counted(job, notes, count)
         if used is not grid:  # one picture has one tile shape: the others once more
             todo.extend(done)
             grid, done = used, []
-        axes.labels_view(labels, sample)[...] = labels_of_sample(
-            plan, backend, target, plan.separation
-        )
+        stored = held.probabilities(probabilities, sample)
+        found = labels_of_area(plan, held, backend, stored, plan.separation)
+        held.labels(labels, sample)[...] = found
         done.append(sample)
         yield SampleDone(len(done), len(samples), sample)
     for text in _invalid_notes(source.measured):
         notes.append(text)
         yield Note(text)
     return Segmentation(
-        labels=link(labels, axes, plan.separation),
+        labels=link(labels, held.axes, plan.separation),
         probabilities=probabilities,
         channels=recipe.channels,
         axes=axes.labels_axes,
@@ -122,38 +124,28 @@ def run(
         semantic=plan.semantic,
         notes=tuple(notes),
         provenance=_provenance(plan, grid, source, notes, facts=backend.facts()),
+        start=dict(held.start),
     )
 
 
-def separated_area(plan: Plan) -> tuple[slice, ...]:
-    """Return the part of a sample that is separated: all that its tiles cover."""
-    grid = needed_grid(plan.grid, plan.region, plan.resampling)
-    return covered(grid, plan.axes.spatial_shape)
-
-
-def labels_of_sample(
-    plan: Plan, backend: Separator, stored: Array, separation: Separation
+def labels_of_area(
+    plan: Plan, held: Held, backend: Separator, stored: Array, separation: Separation
 ) -> npt.NDArray[np.int32]:
-    """Return the labels ([Z,] Y, X) of one sample's probabilities, of the region alone.
+    """Return the labels ([Z,] Y, X) of the region's objects in one sample.
 
-    Objects are separated over all that the region's tiles cover.
+    Objects are separated over all that the region's tiles cover: `stored` are the
+    probabilities of that area, and the result has its shape.
     """
-    area = separated_area(plan)
     found = backend.separate(
-        stored[(slice(None), *area)],
-        plan.model.recipe.channels,
-        separation,
-        semantic=plan.semantic,
+        stored, plan.model.recipe.channels, separation, semantic=plan.semantic
     )
-    if plan.region.is_whole:
+    if plan.region.is_whole or plan.semantic:
         return found
     inner = tuple(
         slice(max(0, part.start - within.start), max(0, part.stop - within.start))
-        for part, within in zip(plan.region.box, area, strict=True)
+        for part, within in zip(plan.region.box, held.area, strict=True)
     )
-    labels = np.zeros(plan.axes.spatial_shape, np.int32)
-    labels[area] = found if plan.semantic else keep_touching(found, inner)
-    return labels
+    return keep_touching(found, inner)
 
 
 def _ordered(plan: Plan, grid: Grid, ahead: Region) -> Grid:
@@ -181,18 +173,21 @@ def _predict(
             yield from backend.predict(plan, reader, grid, predicted)
             break
         except DeviceFullError:
-            grid = _smaller(plan, grid)
+            grid = _smaller(plan, held_part(plan), grid)
         yield Note(f"The device's memory is full: restarted with tiles of {grid.tile}.")
     if plan.resampling is not None:
         out[...] = resample_stored(predicted, inverse(plan.resampling))
     return grid
 
 
-def _smaller(plan: Plan, grid: Grid) -> Grid:
+def _smaller(plan: Plan, held: Held, grid: Grid) -> Grid:
+    """Return smaller tiles that fill what the larger ones would have filled."""
     smaller = smaller_grid(plan, grid)
     if plan.model.tile_dependent_layers:
         return smaller
-    return needed_grid(smaller, plan.region, plan.resampling)
+    if plan.resampling is not None:
+        return needed_grid(smaller, plan.region, plan.resampling)
+    return held.grid(cut_to(smaller, held.area))
 
 
 @dataclass(frozen=True)
@@ -252,6 +247,7 @@ def _provenance(
         "resampled_shape": list(grid.shape) if plan.resampling else None,
         "separation": plan.separation.model_dump(),
         "region": None if options.region is None else dict(options.region),
+        "crop": options.crop,
         "versions": {
             "napari-unet-cells": version("napari-unet-cells"),
             "numpy": np.__version__,

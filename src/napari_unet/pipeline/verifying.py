@@ -19,7 +19,7 @@ from napari_unet.core.tiling import Grid, Tile, make_grid, round_up
 from napari_unet.errors import SettingsError
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.reading import Source
-from napari_unet.pipeline.region import Box, meets
+from napari_unet.pipeline.region import Box, cut_to, meets
 from napari_unet.pipeline.running import Backend
 
 # The promise across tile shapes: 1e-5 before storing, so one step of uint16 after.
@@ -91,17 +91,18 @@ def verify(plan: Plan, backend: Backend) -> Verification:
             f"One piece of this region needs {size / 2**30:.1f} GiB.",
             "Zoom in to verify a smaller region, or raise the memory budget.",
         )
-    tiled = _several_pieces(plan)
+    tiled, box = _several_pieces(plan), plan.region.box
     reader = Source(plan).normalised(plan.region.samples[0])
     results = []
-    for grid in (whole, tiled):
+    for grid in (whole, cut_to(tiled, box)):
         out = np.zeros(
-            (len(plan.model.recipe.channels), *grid.shape),
+            (len(plan.model.recipe.channels), *(p.stop - p.start for p in box)),
             plan.options.prediction.stored,
         )
-        for _ in backend.predict(plan, reader, grid, out):
+        held = dataclasses.replace(grid, origin=tuple(part.start for part in box))
+        for _ in backend.predict(plan, reader, held, out):
             pass
-        results.append(out[(slice(None), *plan.region.box)].astype(np.int32))
+        results.append(out.astype(np.int32))
     return _compare(plan, results, len(tiled.tiles))
 
 

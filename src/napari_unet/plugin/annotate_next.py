@@ -50,12 +50,12 @@ class AnnotateNext(QObject):
         shapes
             Around what is annotated; None: only labelled pixels are known.
         """
-        channels = self._channels(image)
+        channels = self._channels(image, labels)
         if not channels:
             self.failed.emit(
                 SettingsError(
                     f"There are no probabilities of {image.name}.",
-                    "Run Segment on it first: they rank what to annotate.",
+                    "Run Segment on all of it first: they rank what to annotate.",
                 )
             )
             return
@@ -69,13 +69,14 @@ class AnnotateNext(QObject):
         """Forget what is being ranked."""
         self._job.cancel()
 
-    def _channels(self, image: Image) -> list[Any]:
-        """Return the probabilities of an image, in fixed point."""
+    def _channels(self, image: Image, labels: Labels) -> list[Any]:
+        """Return the probabilities of all of an image, in fixed point."""
         found = []
         for layer in self._viewer.layers:
             made = layer.metadata.get(KEY, {})
             stored = np.dtype(layer.dtype) in (np.uint8, np.uint16)
             image_layer = type(layer).__name__ == "Image"
+            stored = stored and layer.data.shape == labels.data.shape
             if made.get("source") == image.name and image_layer and stored:
                 found.append(layer.data)
         return found

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from napari_unet.core.events import Event, SampleDone, Started
 from napari_unet.core.run_lengths import encode
 from napari_unet.engine import worker_tasks
+from napari_unet.pipeline.held import held_part
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.result import Segmentation
 from napari_unet.plugin.colours import N_COLOURS, Colours
@@ -28,7 +29,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class SampleLabels:
-    """The final labels of one sample, with the colour of each."""
+    """The final labels of one sample's area, with the colour of each."""
 
     sample: dict[str, int]
     labels: Array
@@ -54,7 +55,7 @@ def coloured(
     engine
         The way to the worker.
     """
-    started: Started | None = None
+    started, held = None, held_part(plan)
     try:
         while True:
             try:
@@ -67,7 +68,7 @@ def coloured(
             if not isinstance(event, SampleDone) or started is None:
                 yield event
                 continue
-            labels = np.array(plan.axes.labels_view(started.labels, event.sample))
+            labels = np.array(held.labels(started.labels, event.sample))
             shown = outputs()
             before = (
                 shown.painted(event.sample) if shown and shown.plan is plan else None
@@ -88,7 +89,7 @@ def coloured_alike(
     """Yield linked samples with one table, so that an object keeps its colour."""
     colours = colours_of(engine, labels, None)
     for sample in outputs.plan.region.samples:
-        view = outputs.plan.axes.labels_view(labels, sample)
+        view = outputs.held.labels(labels, sample)
         yield SampleLabels(sample, np.array(view), colours)
 
 

@@ -52,7 +52,7 @@ def copy_as_python() -> None:
     from napari.utils.notifications import show_info, show_warning
 
     from napari_unet.plugin.layers import KEY
-    from napari_unet.plugin.script import as_python, copy_text
+    from napari_unet.plugin.script import as_python, copied_note, copy_text
 
     try:
         layers = _viewer().layers
@@ -65,7 +65,7 @@ def copy_as_python() -> None:
     except UNetError as error:
         show_warning(str(error))
     else:
-        show_info("Copied: a script that makes exactly these labels.")
+        show_info(copied_note(layer))
 
 
 def load_checkpoint() -> None:

@@ -22,7 +22,7 @@ def note_edits(layer: Labels) -> None:
 def is_edited(layer: Layer) -> bool:
     """Whether a layer was corrected by hand, or is just being painted on."""
     made = layer.metadata.get(KEY, {})
-    return bool(made.get(EDITED) or getattr(_itself(layer), "_staged_history", ()))
+    return bool(made.get(EDITED) or getattr(behind_proxy(layer), "_staged_history", ()))
 
 
 def made_of(layer: Layer) -> dict[str, Any]:
@@ -33,12 +33,12 @@ def made_of(layer: Layer) -> dict[str, Any]:
 
 def forget_history(layer: Layer) -> None:
     """Forget the steps of Undo: they hold pixels of labels that are gone."""
-    itself = _itself(layer)
+    itself = behind_proxy(layer)
     if hasattr(itself, "_reset_history"):
         itself._reset_history()
 
 
-def _itself(layer: Layer) -> Any:
+def behind_proxy(layer: Layer) -> Any:
     """Return the layer behind napari's proxy, which hides the history from widgets."""
     return getattr(layer, "__wrapped__", layer)
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import zarr
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog
 
@@ -181,6 +180,8 @@ def read_levels(path: Path, axes: str) -> list[Any]:
     axes
         In the order that is wanted; stored they are T, Z, Y, X.
     """
+    import zarr  # takes half of what the window may take to open
+
     group = zarr.open_group(path / "labels" / CELLS, mode="r")
     names = sorted((name for name, _ in group.arrays()), key=int)
     order = tuple("".join(a for a in AXES if a in axes).index(a) for a in axes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,9 @@ def _pixel_sizes(layer: Image, axes: str) -> dict[str, float]:
     return sizes
 
 
-def placement(layer: Layer, axes: str) -> dict[str, Any]:
+def placement(
+    layer: Layer, axes: str, start: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """Return how a layer without the axis C of `axes` lies on its source.
 
     Parameters
@@ -109,14 +112,20 @@ def placement(layer: Layer, axes: str) -> dict[str, Any]:
         The source.
     axes
         Its axes, one letter per array axis.
+    start
+        First index of the part of the source that it covers, by axis letter.
     """
     kept = [i for i, axis in enumerate(axes[: layer.ndim]) if axis != "C"]
     square = np.ix_(kept, kept)
+    rotate, shear = np.asarray(layer.rotate)[square], _shear_matrix(layer)[square]
+    scale = np.asarray(layer.scale)[kept]
+    first = np.array([(start or {}).get(axes[i], 0) for i in kept], float)
+    moved = rotate @ shear @ (scale * first)
     return {
-        "scale": np.asarray(layer.scale)[kept],
-        "translate": np.asarray(layer.translate)[kept],
-        "rotate": np.asarray(layer.rotate)[square],
-        "shear": _shear_matrix(layer)[square],
+        "scale": scale,
+        "translate": np.asarray(layer.translate)[kept] + moved,
+        "rotate": rotate,
+        "shear": shear,
         "affine": _part_of_affine(np.asarray(layer.affine.affine_matrix), kept),
         "units": tuple(layer.units[i] for i in kept),
         "axis_labels": tuple(layer.axis_labels[i] for i in kept),

@@ -22,9 +22,10 @@ from napari_unet.core.run_lengths import encode
 from napari_unet.engine import worker_tasks
 from napari_unet.engine.kept_pixels import KeptPixels
 from napari_unet.engine.worker_tasks import Looked, Sight
+from napari_unet.pipeline.held import empty_labels
 from napari_unet.pipeline.linking import link
 from napari_unet.pipeline.region import meets
-from napari_unet.pipeline.running import labels_of_sample, separated_area
+from napari_unet.pipeline.running import labels_of_area
 from napari_unet.plugin.boxes import (
     LARGEST_PREVIEW,
     Box,
@@ -118,7 +119,7 @@ class LiveSeparation(QObject):
         """Follow another result."""
         self.stop()
         self._outputs, self._kept = outputs, KeptPixels(engine)
-        self._area = separated_area(outputs.plan)
+        self._area = outputs.held.area
 
     def stop(self) -> None:
         """Forget what is under way, and the result."""
@@ -168,9 +169,9 @@ class LiveSeparation(QObject):
         self._wanted = None
         if outputs is None or kept is None or wish is None:
             return
-        (place, seen), area = self._seen, self._area
+        place, seen = self._seen
         before = seen if place == _place(wish, kept) else None
-        self._preview.start(once(lambda: see(outputs, kept, wish, area, before)))
+        self._preview.start(once(lambda: see(outputs, kept, wish, before)))
 
     def _on_preview(self, preview: Preview) -> None:
         outputs, kept, wish = self._outputs, self._kept, preview.wish
@@ -201,7 +202,7 @@ def _place(wish: Wish, kept: KeptPixels) -> Any:
 
 
 def see(
-    outputs: Outputs, kept: KeptPixels, wish: Wish, area: Box, before: Future | None
+    outputs: Outputs, kept: KeptPixels, wish: Wish, before: Future | None
 ) -> Preview:
     """Separate what is wished for on the worker.
 
@@ -213,20 +214,20 @@ def see(
         Probabilities that the worker holds.
     wish
         What to separate.
-    area
-        The part of a sample that was predicted.
     before
         What was seen of the same box last, on the worker; None: what is painted counts.
     """
     engine, plan = kept.engine, outputs.plan
-    view = plan.axes.probabilities_view(outputs.probabilities, wish.sample)
+    held, stored = outputs.held, outputs.probabilities
     every: Box = tuple(slice(0, part.stop - part.start) for part in wish.box)
+    part = held.probabilities(stored, wish.sample, wish.box)
+    whole = held.probabilities(stored, wish.sample)
     if not wish.is_settled:
-        pixels, box = np.ascontiguousarray(view[(slice(None), *wish.box)]), every
-    elif view[(slice(None), *area)].nbytes <= LARGEST_KEPT:
-        pixels, box = kept.put(view[(slice(None), *area)]), within(wish.box, area)
+        pixels, box = np.ascontiguousarray(part), every
+    elif whole.nbytes <= LARGEST_KEPT:
+        pixels, box = kept.put(whole), within(wish.box, held.area)
     else:
-        pixels, box = kept.put(view[(slice(None), *wish.box)]), every
+        pixels, box = kept.put(part), every
     sight = Sight(box, plan.model.recipe.channels, wish.separation, plan.semantic)
     shown: Any = before
     if before is None or before.status != "finished":
@@ -246,17 +247,17 @@ def iter_separate(
     Yields each sample's labels and colours; returns the settings and all labels, linked
     if the settings say so.
     """
-    axes = outputs.plan.axes
-    labels = np.zeros(axes.labels_shape, np.int32)
+    held = outputs.held
+    labels = empty_labels(held)
     samples = sorted(outputs.plan.region.samples, key=lambda sample: sample != first)
     for sample in samples:
-        stored = axes.probabilities_view(outputs.probabilities, sample)
-        found = labels_of_sample(outputs.plan, kept, stored, separation)
-        axes.labels_view(labels, sample)[...] = found
+        stored = held.probabilities(outputs.probabilities, sample)
+        found = labels_of_area(outputs.plan, held, kept, stored, separation)
+        held.labels(labels, sample)[...] = found
         if not separation.link:
             colours = colours_of(kept.engine, found, outputs.painted(sample))
             yield SampleLabels(sample, found, colours)
     if separation.link:
-        labels = link(labels, axes, separation)
+        labels = link(labels, held.axes, separation)
         yield from coloured_alike(outputs, labels, kept.engine)
     return separation, labels

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.pipeline.held import empty_labels, held_part
 from napari_unet.plugin.colours import Colours, ColourTable, table_of
+from napari_unet.plugin.drawing import draw_box
 from napari_unet.plugin.hand_edits import forget_history, is_edited, made_of
 from napari_unet.plugin.layers import (
     KEY,
@@ -78,7 +80,8 @@ class Outputs:
         self._n_provisional = 0
         self._shown: Any = None
         self.is_linked = bool(plan.separation.link)
-        self._placed = placement(source, plan.axes.axes)
+        self.held = held_part(plan)
+        self._placed = placement(source, plan.axes.axes, self.held.start)
         names = plan.model.recipe.channels
         self._to_come = deque(zip(names, probabilities, strict=True))
         self.channels: list[Image] = []
@@ -102,7 +105,7 @@ class Outputs:
     def finish_sample(self, sample: Sample, labels: Array, colours: Colours) -> None:
         """Show the labels of one sample."""
         self._leave_edited()
-        self.plan.axes.labels_view(self.labels.data, sample)[...] = labels
+        self.held.labels(self.labels.data, sample)[...] = labels
         forget_history(self.labels)
         self._tables[sample_key(sample)] = table_of(colours)
         self._n_final[sample_key(sample)] = len(colours) - 1
@@ -112,9 +115,11 @@ class Outputs:
     def preview(self, sample: Sample, box: Box, labels: Array) -> None:
         """Show labels of a box, with `provisional_numbers`."""
         self._leave_edited()
-        self.plan.axes.labels_view(self.labels.data, sample)[box] = labels
+        self.held.labels(self.labels.data, sample, box)[...] = labels
         if self._is_shown(sample):
-            self.labels.refresh(extent=False, thumbnail=False, highlight=False)
+            axes = self.held.axes
+            spans = dict(zip(axes.spatial, self.held.within(box), strict=True))
+            draw_box(self.labels, axes.labels_axes, spans)
 
     def provisional_numbers(self, sample: Sample, colours: Colours) -> Array:
         """Return numbers of a preview's objects, such that they have these colours."""
@@ -122,10 +127,11 @@ class Outputs:
         self._n_provisional += len(colours)
         return self._table(sample).numbers(colours, taken)
 
-    def painted(self, sample: Sample, box: Box = ()) -> Colours:
-        """Return the colour of each pixel as it is now."""
-        view = self.plan.axes.labels_view(self.labels.data, sample)[box]
-        return self._table(sample).paint(view)
+    def painted(self, sample: Sample, box: Box | None = None) -> Colours:
+        """Return the colour of each pixel as it is now, of a box or of the area."""
+        return self._table(sample).paint(
+            self.held.labels(self.labels.data, sample, box)
+        )
 
     def show_colours(self, sample: Sample) -> None:
         """Give the labels layer the colours of the sample that is looked at."""
@@ -194,7 +200,7 @@ class Outputs:
         return layer
 
     def _put_labels_layer(self) -> Labels:
-        zeros = np.zeros(self.plan.axes.labels_shape, np.int32)
+        zeros = empty_labels(self.held)
         colormap = self._no_cells.colormap()
         layer: Labels = put_layer(
             self.viewer,

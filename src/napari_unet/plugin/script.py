@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import SettingsError, UNetError
-from napari_unet.plugin.layers import KEY
+from napari_unet.plugin.hand_edits import KEY, is_edited
 from napari_unet.settings import (
     Normalization,
     Prediction,
@@ -28,6 +28,10 @@ SAMPLES = {
     "nuclei_series": "nuclei_series",
 }
 
+CORRECTED = "These labels were corrected by hand, which this script does not do."
+CORRECTED_COMMENT = (f"# {CORRECTED}", "")
+CORRECTED_PRINT = (f'print("{CORRECTED}")',)
+
 
 def origin_of(layer: Image) -> dict[str, Any]:
     """Return where a layer's pixels come from, as far as napari knows."""
@@ -41,6 +45,8 @@ def origin_of(layer: Image) -> dict[str, Any]:
 
 def as_python(layer: Layer, source: Image | None = None) -> str:
     """Return a script that makes the labels of `layer` again, without a viewer.
+
+    Of labels that were corrected by hand it makes what they were before, and says so.
 
     Parameters
     ----------
@@ -64,7 +70,14 @@ def as_python(layer: Layer, source: Image | None = None) -> str:
     origin = made.get("origin", {})
     if source is not None and "path" in origin and not is_read_as(source, origin):
         made = {**made, "origin": {"other_path": origin["path"]}}
-    return script_of(made)
+    return script_of(made, corrected=is_edited(layer))
+
+
+def copied_note(layer: Layer) -> str:
+    """Return what to tell who has copied the script of a layer."""
+    if is_edited(layer):
+        return "Copied: a script that makes these labels without corrections by hand."
+    return "Copied: a script that makes exactly these labels."
 
 
 def is_read_as(layer: Image, origin: dict[str, Any]) -> bool:
@@ -96,12 +109,21 @@ def copy_text(text: str) -> None:
         clipboard.setText(text)
 
 
-def script_of(made: dict[str, Any]) -> str:
-    """Return the script for a layer's provenance."""
+def script_of(made: dict[str, Any], *, corrected: bool = False) -> str:
+    """Return the script for a layer's provenance.
+
+    Parameters
+    ----------
+    made
+        From the layer's metadata.
+    corrected
+        Whether the layer was changed by hand since.
+    """
     version = made["versions"]["napari-unet-cells"]
     lines = [
         f'"""Labels of {made["source"]}, as U-Net Cells {version} made them."""',
         "",
+        *CORRECTED_COMMENT * corrected,
         *_imports(made.get("origin", {})),
         "",
         f"image = {_reading(made.get('origin', {}))}",
@@ -116,6 +138,7 @@ def script_of(made: dict[str, Any]) -> str:
         ")",
         "labels = seg.labels",
         'print(f"{labels.max()} objects")',
+        *CORRECTED_PRINT * corrected,
         "",
     ]
     return "\n".join(lines)
@@ -153,6 +176,7 @@ def _options(made: dict[str, Any]) -> dict[str, str]:
         "pixel_size": repr(made["pixel_size"]),
         "diameter": repr(made["diameter"]),
         "region": repr(made["region"]),
+        "crop": "True" if made.get("crop") else "None",
         "device": repr(made["device"]),
         "tiling": code_of(tiling),
         "prediction": code_of(Prediction.parse(made["prediction"])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -10,6 +11,7 @@ import psutil
 
 from napari_unet.errors import SettingsError
 from napari_unet.pipeline.given import plan_given
+from napari_unet.pipeline.held import held_part
 from napari_unet.pipeline.model_card import ModelCard
 from napari_unet.pipeline.options import parse_options
 from napari_unet.pipeline.plan import Plan, make_plan
@@ -20,6 +22,9 @@ from napari_unet.plugin.segment_choice import SegmentChoice, options_of
 # Of the machine's memory, how much labels and probabilities on screen may take.
 LARGEST_SHARE = 0.5
 LABEL_BYTES = 8  # those of the job, and those on screen
+# Bytes of labels and probabilities of a whole image beyond which those of a region have
+# a shape of their own: napari draws whole planes. Fixed, too, like the next one.
+CROPPED = 2**30
 # Bytes beyond which an image that is on disk is segmented from there to there: a fixed
 # number, so that the same image takes the same way everywhere.
 LARGE = 2**31
@@ -56,6 +61,9 @@ def plan_for(
     else:
         options = options_of(choice, image, card, preferences, region=region)
         plan = make_plan(image.data, card, parse_options(options))
+    if region is not None and _n_bytes(plan, plan.axes.labels_shape) > CROPPED:
+        cropped = dataclasses.replace(plan.options, crop=True)
+        plan = dataclasses.replace(plan, options=cropped)
     if card is None or not goes_to_disk(plan):
         _check_memory(plan)
     return plan
@@ -64,21 +72,20 @@ def plan_for(
 def goes_to_disk(plan: Plan) -> bool:
     """Whether labels go to disk block by block: of all of a large image on disk."""
     in_memory = isinstance(plan.image, np.ndarray)
-    return not in_memory and plan.options.region is None and _needed(plan) > LARGE
+    is_all = plan.options.region is None
+    return not in_memory and is_all and _n_bytes(plan, plan.axes.labels_shape) > LARGE
 
 
-def _needed(plan: Plan) -> int:
-    """Return the bytes of labels and probabilities on screen."""
-    region = plan.region
-    n_pixels = len(region.samples) * math.prod(p.stop - p.start for p in region.box)
+def _n_bytes(plan: Plan, shape: tuple[int, ...]) -> int:
+    """Return the bytes of labels and probabilities of this shape on screen."""
     stored = 2 if plan.options.prediction.stored == "uint16" else 1
     n_channels = len(plan.model.recipe.channels)
-    return int(n_pixels * (LABEL_BYTES + stored * n_channels))
+    return int(math.prod(shape) * (LABEL_BYTES + stored * n_channels))
 
 
 def _check_memory(plan: Plan) -> None:
-    """Refuse what would not fit in memory; a region alone is never allocated whole."""
-    needed = _needed(plan)
+    """Refuse what would not fit in memory."""
+    needed = _n_bytes(plan, held_part(plan).shape)
     limit = LARGEST_SHARE * psutil.virtual_memory().total
     if needed > limit:
         raise SettingsError(

@@ -6,6 +6,8 @@ jobs.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +88,7 @@ class SegmentRun(QObject):
         self.was_cancelled = self._has_failed = False
         self._order: Order | None = None
         self._building: Outputs | None = None
+        self._later: deque[Callable[[], None]] = deque()
         self._next_layer, self._draw = QTimer(self), QTimer(self)
         for timer, work in (
             (self._next_layer, self._put_layer),
@@ -96,9 +99,10 @@ class SegmentRun(QObject):
         self._job, self.live = Job(self, asks=True), LiveSeparation(self)
         self.large = LargeRun(viewer, self)
         self._job.event.connect(self._on_event)
-        self._job.done.connect(self._on_done)
-        self._job.failed.connect(self._on_failed)
-        self._job.stopped.connect(self._on_stopped)
+        job, later = self._job, self._once_shown
+        job.done.connect(lambda result: later(lambda: self._on_done(result)))
+        job.failed.connect(lambda error: later(lambda: self._on_failed(error)))
+        job.stopped.connect(lambda: later(self._on_stopped))
         self.live.failed.connect(self.failed)
         self.live.finished.connect(self._on_tuned)
         self.large.progress.connect(self.progress)
@@ -115,6 +119,7 @@ class SegmentRun(QObject):
         """Run; what was under way is dropped."""
         self.live.stop()
         self._building = self.outputs = None
+        self._later.clear()
         self.notes, self.was_cancelled, self._has_failed = [], False, False
         self._order, plan = order, order.plan
         self.separation = plan.separation
@@ -147,6 +152,7 @@ class SegmentRun(QObject):
         self._next_layer.stop()
         self.large.cancel()
         self._building = self.outputs = self._order = None
+        self._later.clear()
 
     def separate(self, separation: Separation) -> None:
         """Follow other settings: what is looked at now, the rest when they rest."""
@@ -180,7 +186,7 @@ class SegmentRun(QObject):
             self.progress.emit(event.n_done, event.n_tiles)
             self._on_tile(event)
         elif isinstance(event, SampleLabels):
-            self._on_sample(event)
+            self._once_shown(lambda: self._on_sample(event))
         elif isinstance(event, Note):
             self.notes.append(event.text)
 
@@ -200,16 +206,20 @@ class SegmentRun(QObject):
         outputs.show_probabilities(self.show_probabilities)
         outputs.show_colours(self._looked_at(outputs)[0])
         self.live.attach(outputs, order.engine)
+        while self._later:
+            self._later.popleft()()
+
+    def _once_shown(self, work: Callable[[], None]) -> None:
+        """Do what needs the layers once they are there; all of it in its order."""
+        if self._building is None:
+            work()
+        else:
+            self._later.append(work)
 
     def _draw_probabilities(self) -> None:
         outputs = self._on_screen()
         if outputs is not None:
             outputs.refresh_channels()
-
-    def _put_layers(self) -> None:
-        """Add what is left: labels are there to be shown."""
-        while self._building is not None:
-            self._put_layer()
 
     def _on_tile(self, event: TileDone) -> None:
         """Show what a tile brought; separate what is looked at, provisionally."""
@@ -223,7 +233,6 @@ class SegmentRun(QObject):
             self.live.look(self.separation, sample, event.tile.write)
 
     def _on_sample(self, event: SampleLabels) -> None:
-        self._put_layers()
         outputs = self._on_screen()
         if outputs is not None:
             self.live.drop_preview()
@@ -231,7 +240,6 @@ class SegmentRun(QObject):
             outputs.refresh_channels()
 
     def _on_done(self, result: Segmentation) -> None:
-        self._put_layers()
         outputs = self._on_screen()
         if outputs is not None:
             outputs.record(complete_provenance(outputs, result))
@@ -243,7 +251,6 @@ class SegmentRun(QObject):
         self.finished.emit(result)
 
     def _on_stopped(self) -> None:
-        self._put_layers()
         # The sliders may have moved meanwhile; a run that broke off has only previews.
         moved = (
             self._order is not None and self.separation != self._order.plan.separation

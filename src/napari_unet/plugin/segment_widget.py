@@ -22,7 +22,7 @@ from napari_unet.plugin.outputs import Outputs
 from napari_unet.plugin.parts import column, told
 from napari_unet.plugin.preferences import read_preferences
 from napari_unet.plugin.progress_row import ProgressRow
-from napari_unet.plugin.script import as_python, copy_text
+from napari_unet.plugin.script import as_python, copied_note, copy_text
 from napari_unet.plugin.segment_choice import SegmentChoice
 from napari_unet.plugin.segment_form import SegmentForm
 from napari_unet.plugin.segment_plan import plan_for, scaled_note
@@ -139,7 +139,7 @@ class SegmentWidget(QWidget):
             raise SettingsError("There is no result yet.", "Press Run first.")
         script = as_python(self.outputs.labels, self.outputs.source)
         copy_text(script)
-        self.progress.say("Copied: a script that makes exactly these labels.")
+        self.progress.say(copied_note(self.outputs.labels))
         return script
 
     @property
