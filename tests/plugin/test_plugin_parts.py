@@ -222,7 +222,7 @@ def test_a_preview_keeps_the_colormap_and_other_frames_do_not_touch_it(
     two = one.copy()
     two[8:12, 2:6] = 2
     numbers = outputs.provisional_numbers(first, np.array([0, 5, 7], np.uint8))
-    outputs.preview(first, np.s_[:, 0:8], numbers[two][:, 0:8])
+    outputs.preview(first, np.s_[0:16, 0:8], numbers[two][:, 0:8])
     assert layer.colormap is final
     drawn = final.map(layer.data[0])
     np.testing.assert_allclose(drawn[3, 3], PALETTE[5])

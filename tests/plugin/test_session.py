@@ -132,11 +132,11 @@ def _threads() -> set[threading.Thread]:
     return {t for t in threading.enumerate() if not t.name.startswith(kept)}
 
 
+@pytest.mark.parametrize("name", ["Segment", "Train", "Evaluate"])
 def test_ten_times_open_and_closed_leave_nothing_behind(
-    make_napari_viewer, qtbot, one_worker
+    make_napari_viewer, qtbot, one_worker, name
 ):
     from napari_unet.plugin import shared_engine
-    from napari_unet.plugin.segment_widget import SegmentWidget
 
     viewer = make_napari_viewer()
     viewer.add_image(np.zeros((16, 16), np.uint8), name="image")
@@ -145,10 +145,8 @@ def test_ten_times_open_and_closed_leave_nothing_behind(
     widgets = len(shared_engine._widgets)
     threads, children = _threads(), set(psutil.Process().children())
     for _ in range(10):
-        dock, widget = viewer.window.add_plugin_dock_widget(
-            "napari-unet-cells", "Segment"
-        )
-        assert isinstance(widget, SegmentWidget)
+        dock, widget = viewer.window.add_plugin_dock_widget("napari-unet-cells", name)
+        assert type(widget).__name__ == f"{name}Widget"
         assert _callbacks(viewer) > callbacks
         with qtbot.waitSignal(widget.destroyed, timeout=PATIENCE):
             dock.destroyOnClose()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QTimer, Signal
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import Signal
 
 from napari_unet.errors import AxesError, SettingsError, UNetError
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.verifying import Verification, verify
 from napari_unet.plugin import shared_engine
+from napari_unet.plugin.docked import DockedWidget
 from napari_unet.plugin.job import Job, once
 from napari_unet.plugin.layers import LayerImage, read_layer
 from napari_unet.plugin.model_chooser import NO_MODEL
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from napari_unet.pipeline.model_card import ModelCard
 
 
-class SegmentWidget(QWidget):
+class SegmentWidget(DockedWidget):
     """Segment an image with a U-Net, and tune how its cells are told apart.
 
     For scripts: `value`, `set_value`, `run`, `cancel`, `verify`, `copy_as_python`; the
@@ -60,11 +60,8 @@ class SegmentWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._viewer, self._user = viewer, object()
-        self._attached = self._waiting = False
+        self._viewer, self._waiting = viewer, False
         self._layer: Any = None
-        self._soon = QTimer(self, singleShot=True)
-        self._soon.timeout.connect(self._follow_parent)
         self.form = SegmentForm(viewer)
         self.progress, self.tuning = ProgressRow(), TuningPanel()
         self._run, self._check = SegmentRun(viewer, self), Job(self)
@@ -73,8 +70,7 @@ class SegmentWidget(QWidget):
         self.setMinimumWidth(320)
         self.tuning.set_result(False)
         self._connect()
-        self._attach()
-        shared_engine.keep_until_destroyed(self, self._user)
+        self.attach()
 
     def value(self) -> SegmentChoice:
         """Return all that is chosen."""
@@ -298,36 +294,22 @@ class SegmentWidget(QWidget):
         self._check.done.connect(self._on_verified)
         self._check.failed.connect(self._on_failed)
 
-    def _attach(self) -> None:
-        """Follow the viewer, and borrow the engine."""
-        if self._attached:
-            return
-        self._attached = True
+    def follow(self) -> None:
+        """Follow the viewer, and get ready."""
         self._model.expect()
         self.form.layer.attach()
         self._viewer.dims.events.current_step.connect(self._run.show_step)
         self._on_image()
-        self._soon.start(0)
+        self._warming.start()
 
-    def detach(self) -> None:
-        """Let go of viewer, engine and work: the widget was taken from its dock."""
-        if not self._attached:
-            return
-        self._attached = self._waiting = False
+    def let_go(self) -> None:
+        """Stop following, and end all work."""
+        self._waiting = False
         self.form.layer.detach()
         self._viewer.dims.events.current_step.disconnect(self._run.show_step)
-        self._model.cancel()
-        self._check.cancel()
+        for work in (self._model, self._check, self._warming):
+            work.cancel()
         self._run.close()
-        shared_engine.return_engine(self._user)
-        self._soon.start(0)
-
-    def _follow_parent(self) -> None:
-        """Get ready once docked; end once taken out of the dock for good."""
-        if self._attached:
-            self._warming.start()
-        else:
-            self.deleteLater()
 
     def _on_preferences(self) -> None:
         """List the user's models, and read the chosen one."""
@@ -335,17 +317,3 @@ class SegmentWidget(QWidget):
             self.form.model.list_own()
             if not self._model.is_asked:
                 self._load_model()
-
-    def event(self, event: QEvent | None) -> bool:
-        """Follow the viewer while docked; napari takes the parent away on closing."""
-        if event is not None and event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None:
-                self.detach()
-            else:
-                self._attach()
-        return bool(super().event(event))
-
-    def closeEvent(self, event: Any) -> None:
-        """Let go of everything when closed as a window of its own."""
-        self.detach()
-        super().closeEvent(event)
