@@ -66,15 +66,27 @@ def die_half_written(countdown: int) -> None:
         return put(path, value, exclusive)
 
     local_store._put = dying_put
-    write_array = np.lib.format.write_array
+    save = records.save
 
-    def dying_write(entry: object, values: np.ndarray, *args: object) -> None:
+    def dying_save(*given: object) -> bytes:
+        data = save(*given)
         left[0] -= 1
-        if left[0] <= 0:
-            cut(entry, values.tobytes())
-        write_array(entry, values, *args)
+        return HalfWritten(data) if left[0] <= 0 else data
 
-    records.np.lib.format.write_array = dying_write
+    records.save = dying_save
+    write_bytes = Path.write_bytes
+
+    def dying_write(path: Path, data: bytes) -> int:
+        if isinstance(data, HalfWritten):
+            with path.open("wb") as file:
+                cut(file, data)
+        return write_bytes(path, data)
+
+    Path.write_bytes = dying_write
+
+
+class HalfWritten(bytes):
+    """What ends the process that writes it."""
 
 
 def attempt(
