@@ -15,6 +15,7 @@ from napari_unet.core.tuning import (
     NOISE,
     SEED_THRESHOLDS,
     candidates,
+    first_separation,
     richest_window,
     search,
     spread_images,
@@ -140,6 +141,14 @@ def test_candidates_follow_the_objects_size() -> None:
     assert max(large["min_size"]) == 100 * max(small["min_size"])
     assert min(small["min_seed_size"]) == 1
     assert candidates(0) == {}
+
+
+def test_the_search_begins_with_seeds_of_a_tenth_of_an_object() -> None:
+    found = first_separation(202.5)
+    assert found == Separation(min_seed_size=20)
+    assert found.min_seed_size in candidates(202.5)["min_seed_size"]
+    assert first_separation(3).min_seed_size == 1
+    assert first_separation(0) == Separation()
 
 
 def test_typical_size_is_the_median_of_all_objects() -> None:

@@ -85,6 +85,18 @@ def test_pixel_sizes_that_agree_are_kept() -> None:
     assert median_diameter(same) == pytest.approx(2 * np.sqrt(16 / np.pi), rel=2e-3)
 
 
+def test_thresholds_begin_where_the_objects_or_the_model_say() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.kron(np.arange(16).reshape(4, 4), np.ones((10, 10), np.int32))
+    images = from_arrays([(rng.random((40, 40)), labels.astype(np.int32))])
+    new = plan_training(images, Training(depth=2, base_channels=4)).model
+    assert new.recipe.separation == nu.Separation(min_seed_size=10)
+    tuned = nu.Separation(min_seed_size=12, seed_threshold=0.4)
+    trained = Model(new.network, new.recipe.replace(separation=tuned))
+    further = plan_training(images, Training(), trained).model
+    assert further.recipe.separation == tuned
+
+
 def test_a_pixel_has_no_statistics() -> None:
     images = [blank((64, 64))] * 2
     training = TINY.replace(depth=4, patch=16)

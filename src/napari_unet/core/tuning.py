@@ -28,7 +28,10 @@ SEED_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 MASK_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 # Parts of the median object below which an object, or a seed, is taken for dirt.
 SIZES = (0.0, 0.02, 0.05, 0.1, 0.2)
-SEED_SIZES = (0.0, 0.01, 0.03, 0.06, 0.12)
+SEED_SIZES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.22)
+# Where the search begins: few validation images cannot tell seeds from specks, and what
+# they cannot tell stays as it is.
+FIRST_SEED_SIZE = 0.1
 ROUNDS = 3
 # A smaller gain of mean AP is noise: the value nearest to the start is kept.
 NOISE = 0.002
@@ -158,6 +161,16 @@ def candidates(typical: float) -> dict[str, tuple[float, ...]]:
         "min_seed_size": _pixels(SEED_SIZES, typical, 1),
         "min_size": _pixels(SIZES, typical, 0),
     }
+
+
+def first_separation(typical: float) -> Separation:
+    """Return where to begin for objects of `typical` pixels.
+
+    A seed has a tenth of the pixels of its object, as in KIT-GE (Scherr et al. 2020).
+    """
+    if typical <= 0:
+        return Separation()
+    return Separation(min_seed_size=max(1, round(FIRST_SEED_SIZE * typical)))
 
 
 def typical_size(truth: Iterable[NDArray[np.integer[Any]]]) -> float:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from napari_unet.core.tiling import Geometry
+from napari_unet.core.tuning import first_separation, typical_size
 from napari_unet.errors import SettingsError
 from napari_unet.io.training_data import TrainingImage
 from napari_unet.nn.checkpoint import Model
@@ -184,7 +185,12 @@ def describe(
 ) -> Recipe:
     """Return the recipe with what the images say, without the scores of another."""
     instances = objective.task == "instances"
+    separation = recipe.separation
+    if instances and not separation.model_fields_set:
+        typical = typical_size(image.labels for image in images)
+        separation = first_separation(typical)
     return recipe.replace(
+        separation=separation,
         task=objective.task,
         activation="softmax",
         pixel_size=common_pixel_size(images),
