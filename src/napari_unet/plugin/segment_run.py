@@ -91,7 +91,7 @@ class SegmentRun(QObject):
         self._later: deque[Callable[[], None]] = deque()
         self._next_layer, self._draw = QTimer(self), QTimer(self)
         for timer, work in (
-            (self._next_layer, self._put_layer),
+            (self._next_layer, self._go_on),
             (self._draw, self._draw_probabilities),
         ):
             timer.setSingleShot(True)
@@ -200,21 +200,27 @@ class SegmentRun(QObject):
         if outputs is None or order is None:
             return
         if not outputs.put_next():
-            self._next_layer.start(0)
             return
         self._building, self.outputs = None, outputs
         outputs.show_probabilities(self.show_probabilities)
         outputs.show_colours(self._looked_at(outputs)[0])
         self.live.attach(outputs, order.engine)
-        while self._later:
-            self._later.popleft()()
 
     def _once_shown(self, work: Callable[[], None]) -> None:
         """Do what needs the layers once they are there; all of it in its order."""
-        if self._building is None:
+        if self._building is None and not self._later:
             work()
         else:
             self._later.append(work)
+
+    def _go_on(self) -> None:
+        """Add a layer, or do one thing that has waited; the window lives in between."""
+        if self._building is not None:
+            self._put_layer()
+        elif self._later:
+            self._later.popleft()()
+        if self._building is not None or self._later:
+            self._next_layer.start(0)
 
     def _draw_probabilities(self) -> None:
         outputs = self._on_screen()
