@@ -12,6 +12,7 @@ import argparse
 import time
 from pathlib import Path
 
+import evidence
 import numpy as np
 
 import napari_unet as nu
@@ -102,6 +103,21 @@ def section(name: str, data: Path) -> list[str]:
     return [*lines, ""]
 
 
+def trained_elsewhere() -> list[str]:
+    """What trainings on other sets came to, as far as they are measured."""
+    found = evidence.tables()
+    if not found:
+        return []
+    return [
+        "## From scratch on other people's images",
+        "",
+        "Trained on the training part for the minutes of the table, on two CPU threads, and",
+        "scored once on the test part (`python benchmarks/evidence.py DATA`).",
+        "",
+        *found,
+    ]
+
+
 def main() -> None:
     """Score every bundled model and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -116,6 +132,7 @@ def main() -> None:
         "to 0.9 in steps of 0.05. SEG is that of the Cell Tracking Challenge.",
         "",
         *(line for name in bundled for line in section(name, arguments.data)),
+        *trained_elsewhere(),
         "## For orientation",
         "",
         "Published on another split of the DSB2018 images: StarDist 0.864 and 0.598,",
