@@ -242,7 +242,10 @@ ROWS = {
 
 def read(folder: Path, row: Row) -> Images:
     """Images of a folder, by name."""
-    found = sorted(load_pairs(find_pairs(folder)), key=lambda image: image.name)
+    found = sorted(
+        load_pairs(find_pairs(folder / "images", folder / "labels")),
+        key=lambda image: image.name,
+    )
     return row.prepare(found)
 
 

@@ -147,3 +147,5 @@ def test_what_the_file_does_not_say_is_assumed_as_told(
     assert [pool.kind for pool in pools] == ["average"]
     with pytest.raises(SettingsError, match="--assume pooling is no answer"):
         run("train", folder, "-o", out, *few, "--assume", "pooling")
+    with pytest.raises(SettingsError, match="--assume would do nothing"):
+        run("train", folder, "-o", tmp_path / "b.safetensors", *few, *told[2:])

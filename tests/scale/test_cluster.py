@@ -133,8 +133,9 @@ def test_no_worker_is_left_to_wait_for() -> None:
         assert next(results) in range(1000)
         nanny = cluster.client.submit(os.getppid, pure=False).result()
         os.kill(nanny, signal.SIGKILL)
-        with pytest.raises(WorkerError, match="All workers have ended"):
-            list(results)
+        for waiting in (results, each(_same, [1])):
+            with pytest.raises(WorkerError, match="All workers have ended"):
+                list(waiting)
 
 
 def test_workers_that_end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,11 @@ class Request:
     def model(self) -> Model | None:
         """Return the model to start from."""
         name = self.options["model"]
+        if name is None and self.choices:
+            raise SettingsError(
+                "--assume would do nothing: no model is given to start from.",
+                "Give one with --from, or leave --assume out.",
+            )
         return None if name is None else load_model(name, choices=self.choices)
 
 

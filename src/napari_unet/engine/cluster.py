@@ -106,6 +106,10 @@ class Cluster:
     def _is_connected(self) -> bool:
         return bool(self.client.status == "running")
 
+    def _check(self) -> None:
+        if not self._is_connected:
+            raise WorkerError(self.problem, RESUME)
+
     def _run(
         self,
         function: Callable[[Any], Any],
@@ -125,9 +129,11 @@ class Cluster:
                 return []
             futures = client.map(function, following, pure=False)
             pending.update(zip(futures, following, strict=True))
+            self._check()  # a client that closes drops what it is given
             return list(futures)
 
         with told(lambda: self.problem):
+            self._check()
             ahead = max(1, len(client.nthreads())) * AHEAD
             # Results come by themselves: asking for one at a time costs a way there and
             # back each.
@@ -136,12 +142,9 @@ class Cluster:
             )
             try:
                 for batch in running.batches():
-                    found = [
-                        _result(future, result, pending.pop(future), deadly)
-                        for future, result in batch
-                    ]
                     running.update(submit(len(batch)))
-                    yield from found
+                    for future, result in batch:
+                        yield _result(future, result, pending.pop(future), deadly)
             finally:
                 if pending and self._is_connected:
                     with contextlib.suppress(Exception):
@@ -171,6 +174,7 @@ def told(problem: str | Callable[[], str]) -> Iterator[None]:
     from concurrent.futures import CancelledError
 
     from distributed import KilledWorker
+    from distributed.client import ClosedClientError
 
     try:
         yield
@@ -181,10 +185,10 @@ def told(problem: str | Callable[[], str]) -> Iterator[None]:
             f"One block has ended worker after worker ({error.task}).",
             "Give each worker more memory, or choose a smaller block. " + RESUME,
         ) from None
-    except (CancelledError, OSError, TimeoutError) as error:
+    except (CancelledError, ClosedClientError, OSError, TimeoutError) as error:
         said = problem if isinstance(problem, str) else problem()
         # What a cancelled item says of itself is advice to programmers.
-        why = "" if isinstance(error, CancelledError) else f" ({error})"
+        why = f" ({error})" if isinstance(error, (OSError, TimeoutError)) else ""
         raise WorkerError(said + why, RESUME) from None
 
 

@@ -49,5 +49,7 @@ def _export(
 ) -> Export:
     from napari_unet.nn.formats.bioimageio_export import export_model
 
-    model = worker_tasks.load(card.source, trust=card.trust, choices=card.choices)
+    model = worker_tasks.load_same(
+        card.source, card.sha256, trust=card.trust, choices=card.choices
+    )
     return export_model(model, out, credits=credits, overwrite=overwrite)

@@ -78,7 +78,7 @@ def local_workers(n: int) -> Cluster:
     cluster._stack.callback(_stop, processes)
     try:
         _wait_for(client, processes)
-    except WorkerError:
+    except BaseException:
         cluster.close()
         raise
     stopping = threading.Event()

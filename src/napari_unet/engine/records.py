@@ -107,11 +107,7 @@ class Records:
 
     def done(self, step: str) -> set[int]:
         """Return the blocks for which a step is done."""
-        folder = self.folder / step
-        if not folder.is_dir():
-            return set()
-        names = (entry.name for entry in os.scandir(folder))
-        return {int(name[:6]) for name in names if name.endswith(SUFFIX)}
+        return {int(path.stem) for path in (self.folder / step).glob(f"*{SUFFIX}")}
 
 
 def _checksum(arrays: Mapping[str, Array]) -> str:

@@ -119,7 +119,7 @@ def iter_segment_to(
         A step, and how many of its items are done.
     """
     output = _output(out, options)
-    if options.get("region") is not None:
+    if options.get("region") is not None or options.get("crop"):
         raise SettingsError(
             "A region cannot be segmented out of core yet.",
             "Leave the region out, or use segment.",

@@ -262,15 +262,27 @@ def _model(use: NetworkUse) -> Model:
 
     A training may write it anew while tiles are computed, which must not mix.
     """
-    version = _VERSIONS.get((use.source, use.sha256))
+    return load_same(use.source, use.sha256, trust=use.trust, choices=use.choices)
+
+
+def load_same(
+    source: str, sha256: str, *, trust: bool = False, choices: Choices = ()
+) -> Model:
+    """Return the model with this hash; any, if the hash is empty.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is another by now, and the model is not kept.
+    """
+    version = _VERSIONS.get((source, sha256))
     if version:
-        model = _load_version(use.source, version, use.trust, use.choices)
+        model = _load_version(source, version, trust, choices)
     else:
-        model = load(use.source, trust=use.trust, choices=use.choices)
-    if use.sha256 not in ("", model.sha256):
+        model = load(source, trust=trust, choices=choices)
+    if sha256 not in ("", model.sha256):
         raise CheckpointError(
-            f"The file {Path(use.source).name} is another than the model that was "
-            "chosen.",
+            f"The file {Path(source).name} is another than the model that was chosen.",
             "Choose another model and then this one again, so that it is read anew.",
         )
     return model

@@ -33,7 +33,8 @@ def _fields(well: Path) -> list[Path]:
     found = plate_images(well)
     if found or not well.is_dir():
         return found
-    return sorted(path for path in well.iterdir() if "multiscales" in _metadata(path))
+    fields = [path for path in well.iterdir() if "multiscales" in _metadata(path)]
+    return sorted(fields, key=lambda path: (len(path.name), path.name))
 
 
 def _metadata(path: Path) -> Mapping[str, Any]:
