@@ -32,6 +32,8 @@ Activations = Literal[
     "gelu",
     "silu",
     "mish",
+    "selu",
+    "hardswish",
     "prelu",
     "sigmoid",
     "tanh",

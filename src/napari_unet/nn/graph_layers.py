@@ -34,6 +34,8 @@ PLAIN_ACTIVATIONS: dict[str, type[nn.Module]] = {
     "gelu": nn.GELU,
     "silu": nn.SiLU,
     "mish": nn.Mish,
+    "selu": nn.SELU,
+    "hardswish": nn.Hardswish,
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
 }

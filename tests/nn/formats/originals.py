@@ -169,7 +169,9 @@ def _wolny(name: str, kind: str, shape: tuple[int, ...], order: str) -> Case:
 def _smp(name: str, encoder: str, said: str = "", **kwargs: Any) -> Case:
     title = f"{name}, {encoder}{said}"
     shape = (1, kwargs.get("in_channels", 1), 64, 64)
-    return Case(title, SMP, smp(name, encoder, **kwargs), shape)
+    linear = kwargs.get("decoder_interpolation") == "bilinear"
+    choices = {"upsampling": "linear"} if linear else {}
+    return Case(title, SMP, smp(name, encoder, **kwargs), shape, choices)
 
 
 CASES = (
@@ -182,7 +184,12 @@ CASES = (
         encoder_depth=4,
         decoder_channels=(64, 32, 16, 8),
     ),
+    _smp("Unet", "resnext50_32x4d", in_channels=3),
+    _smp("Unet", "resnet18", ", no norm in the decoder", decoder_use_norm=False),
+    _smp("Unet", "resnet18", ", interpolation", decoder_interpolation="bilinear"),
+    _smp("Unet", "resnet18", ", two outputs", aux_params={"classes": 2}),
     _smp("UnetPlusPlus", "resnet18"),
+    _smp("UnetPlusPlus", "resnet34"),
     _smp("Linknet", "resnet18"),
     Case("UNet", MONAI, monai("UNet", 2, 1, 2, (4, 8, 16, 32), (2, 2, 2)), IMAGE),
     Case(

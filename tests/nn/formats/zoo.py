@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 from torch.nn.utils import parametrizations
 from zoo_networks import OnResNet, PlusPlus
 from zoo_parts import (
-    BATCH,
     UP,
+    Added,
+    Crossed,
     Excited,
     Named,
     Names,
@@ -26,11 +26,10 @@ from zoo_parts import (
     UNet,
     convs,
 )
+from zoo_training import images, save, train
 
 from napari_unet.errors import CheckpointError
 from napari_unet.nn.checkpoint import load_model
-
-Save = Callable[[nn.Module, Path], None]
 
 
 @dataclass(frozen=True)
@@ -69,73 +68,6 @@ class Outcome:
     misfit: float | None = None
 
 
-# -- training and saving -----------------------------------------------------------
-
-
-def images(network: nn.Module, n: int, seed: int) -> Tensor:
-    """Return images (N, C, ...) of blobs at a few scales, in the network's channels."""
-    generator = torch.Generator().manual_seed(seed)
-    first = next(p for p in network.parameters() if p.ndim >= 4)
-    n_in = getattr(getattr(network, "plan", None), "n_in", first.shape[1])
-    ndim = first.ndim - 2
-    side = (64, 64) if ndim == 2 else (16, 32, 32)
-    total = torch.zeros((n, n_in, *side))
-    for scale in (2, 4, 8):
-        coarse = torch.rand((n, n_in, *(s // scale for s in side)), generator=generator)
-        mode = "bilinear" if ndim == 2 else "trilinear"
-        total += functional.interpolate(coarse, side, mode=mode)
-    return total / 3
-
-
-def train(network: nn.Module, steps: int) -> nn.Module:
-    """Let it learn to find what is bright, so that its tensors hold evidence."""
-    for module in network.modules():
-        if isinstance(module, tuple(BATCH.values())):
-            module.momentum = 0.3
-    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
-    network.train()
-    for step in range(steps):
-        x = images(network, 3, step)
-        y = network(x)
-        cut = [(a - b) // 2 for a, b in zip(x.shape[2:], y.shape[2:], strict=True)]
-        window = tuple(slice(c, c + n) for c, n in zip(cut, y.shape[2:], strict=True))
-        target = (x[(slice(None), slice(0, 1), *window)] > 0.5).float()
-        loss = functional.binary_cross_entropy_with_logits(y, target.expand_as(y))
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    with torch.no_grad():  # as at the end of a training, where weights hardly change
-        for step in range(steps, steps + 8):
-            network(images(network, 3, step))
-    return network.eval().requires_grad_(False)
-
-
-def save(network: nn.Module, kind: str, path: Path) -> None:
-    """Store a network as trainers do."""
-    state = network.state_dict()
-    if kind == "nested":
-        optimizer = torch.optim.Adam(network.parameters())
-        value: Any = {"epoch": 3, "model_state_dict": state}
-        value["optimizer_state_dict"] = optimizer.state_dict()
-    elif kind == "parallel":
-        value = {"state_dict": {f"module.{k}": v for k, v in state.items()}}
-    elif kind == "lightning":
-        value = {"state_dict": {f"model.{k}": v for k, v in state.items()}}
-        value |= {
-            "pytorch-lightning_version": "2.5.0",
-            "hyper_parameters": {"lr": 1e-3},
-        }
-    elif kind == "old":
-        old = {"original0": "weight_g", "original1": "weight_v"}
-        value = {}
-        for key, tensor in state.items():
-            start, _, part = key.rpartition("parametrizations.weight.")
-            value[start + old.get(part, part)] = tensor
-    else:
-        value = state
-    torch.save(value, path)
-
-
 def judge(animal: Animal, folder: Path, steps: int = 12) -> Outcome:
     """Train, save, read without and with its choices, and compare."""
     torch.manual_seed(len(animal.name))
@@ -171,6 +103,11 @@ def grown_conv(a: int, b: int) -> nn.Module:
     conv = nn.Conv2d(a, b, 3, padding=1)
     up = nn.Upsample(scale_factor=2)
     return nn.Sequential(up, conv, nn.BatchNorm2d(b), nn.ReLU(inplace=True))
+
+
+def shuffled(a: int, b: int) -> nn.Module:
+    """Channels become pixels."""
+    return nn.Sequential(nn.Conv2d(a, 4 * b, 1), nn.PixelShuffle(2))
 
 
 def group(n: int) -> nn.Module:
@@ -235,6 +172,7 @@ PAIRED = Names(
     first=1,
     order="down deep pairs head",
 )
+CAREFUL = partial(nn.BatchNorm2d, eps=1e-3)
 SILU, LEAKY = nn.SiLU, partial(nn.LeakyReLU, 0.2)
 
 ZOO = (
@@ -276,6 +214,7 @@ ZOO = (
     Animal(
         "SiLU, enlarged and convolved",
         net(PAIRED, block=partial(convs, act=SILU), up=grown_conv),
+        {"upsampling": "nearest"},
     ),
     Animal(
         "one slope for each channel",
@@ -356,6 +295,30 @@ ZOO = (
         save="old",
     ),
     Animal("spectral norm", parametrised(LISTS, parametrizations.spectral_norm)),
+    Animal(
+        "SELU",
+        net(LETTERS, block=partial(convs, act=nn.SELU), up=two(2)),
+        save="nested",
+    ),
+    Animal(
+        "rows, then columns", net(NUMBERED, block=Crossed, up=two(2)), save="parallel"
+    ),
+    Animal(
+        "sums, ELU, no norm, declared backwards",
+        net(BACKWARDS, block=partial(unnormed, act=nn.ELU), merge="add", up=two(2)),
+        {"activation": "elu"},
+    ),
+    Animal(
+        "norms with another epsilon",
+        net(LISTS, block=partial(convs, norm=CAREFUL), up=two(2)),
+        {"epsilon": "1e-3"},
+    ),
+    Animal(
+        "the image is added at the end",
+        lambda: Added(Plan(VGG, n_out=1, up=two(2))),
+        {"output": "plus_input"},
+    ),
+    Animal("shuffled pixels", net(STAGED, up=shuffled), refused="shuffling of pixels"),
     Animal("UNet++", PlusPlus),
     Animal("U-Net on a ResNet", OnResNet),
     Animal("U-Net on a ResNet of bottlenecks", partial(OnResNet, deep=True)),

@@ -88,6 +88,19 @@ class Named(nn.Module):
         return x
 
 
+class Crossed(nn.Module):
+    """A convolution along rows, and one along columns."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.rows = convs(n_in, n_out, 1, kernel_size=(1, 3), padding=(0, 1))
+        self.columns = convs(n_out, n_out, 1, kernel_size=(3, 1), padding=(1, 0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.columns(self.rows(x))
+        return result
+
+
 class OneNorm(nn.Module):
     """Two activated convolutions, and one norm after both."""
 
@@ -321,6 +334,13 @@ class UNet(nn.Module):
         return functional.interpolate(
             x, scale_factor=factor, mode=mode, align_corners=corners
         )
+
+
+class Added(UNet):
+    """It learns what to add to the image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
 
 
 def cropped(skip: Tensor, like: Tensor) -> Tensor:

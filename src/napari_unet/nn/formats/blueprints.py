@@ -18,6 +18,8 @@ from napari_unet.nn.formats.questions import ask, heads_of
 from napari_unet.nn.formats.units import NOT_OURS, Unit, Units, collect_units
 from napari_unet.nn.formats.wiring import find_wirings
 
+# Cost of a wiring for each convolution, beyond which it is no plausible one.
+MOST_COST = 0.8
 # What names tell to be none of the networks that can be rebuilt.
 SMP = "a decoder of segmentation-models-pytorch other than Unet and Linknet"
 EXCITED = (
@@ -102,6 +104,13 @@ def _wire(units: Units, name: str) -> list[Wiring]:
         raise CheckpointError(
             f"The convolutions in {name} cannot be joined to a U-Net: no order of "
             "them fits their channels.",
+            NOT_OURS,
+        )
+    if found[0].cost > MOST_COST * len(units.units):
+        raise CheckpointError(
+            f"The convolutions in {name} can only be joined to a U-Net against their "
+            "names and order; something between them may leave no trace, such as a "
+            "shuffling of pixels.",
             NOT_OURS,
         )
     heads = heads_of(units, found[0])

@@ -11,7 +11,7 @@ from napari_unet.errors import CheckpointError
 from napari_unet.graph_settings import Graph
 from napari_unet.nn.formats.evidence import HOPELESS, Witness
 from napari_unet.nn.formats.questions import Questions
-from napari_unet.nn.formats.report import Option
+from napari_unet.nn.formats.report import WELL, Option
 
 ROUNDS = 2
 # Blueprints as plausible as the best, up to this, are put to the test.
@@ -82,8 +82,20 @@ def settle(
     """Return the blueprint that fits best, and the best answers to its questions.
 
     Blueprints of nearly equal plausibility are told apart by the running statistics.
+    Statistics that fit nothing (of a training that hardly began, or made up) tell
+    nothing: then what is usual is taken.
     """
     witness = Witness(tensors)
+    found = _settled(blueprints, witness, given)
+    if found.misfit is None or found.misfit <= WELL:
+        return found
+    usual = _settled(blueprints, Witness({}), given)
+    return replace(usual, misfit=witness.loss(usual.graph))
+
+
+def _settled(
+    blueprints: Sequence[Blueprint], witness: Witness, given: Mapping[str, str]
+) -> Decision:
     best = decide(blueprints[0], witness, given)
     rivals = [b for b in blueprints[1:] if b.cost - best.cost < NEAR and b.complete]
     if not witness.silent and best.complete and rivals:

@@ -114,8 +114,14 @@ class _Drafter(LayerWriter):
         """Write a pooling that is held back."""
         if not self.held:
             return
-        kind = "average" if self.answers["pooling"] == "average" else "max"
-        self.add(Pool(inputs=(self.value,), kernel=self.held, kind=kind))
+        pooling, held = self.answers["pooling"], self.held
+        kind = "average" if pooling == "average" else "max"
+        pool = Pool(inputs=(self.value,), kernel=held, kind=kind)
+        if pooling == "max_3":
+            wide = tuple(3 if factor > 1 else 1 for factor in held)
+            margin = tuple(size // 2 for size in wide)
+            pool = pool.replace(kernel=wide, stride=held, padding=margin)
+        self.add(pool)
         self.held = ()
 
     def _merge(self, skip: int, kind: str) -> None:
@@ -170,14 +176,15 @@ class _Drafter(LayerWriter):
             active = not (ends and (last or (element.residual and after_sum)))
             if self.pooled and number == 0 and self.units.units[member].norm is None:
                 active = active and self.answers.get("pool_activation") != "no"
-            if move.kind == "widen":
-                active = self.answers.get("up_activation") == "yes"
+            widens = move.kind == "widen"
+            if widens:
+                active = self.answers.get("up_activation", "no") != "no"
             at = stride if number == 0 else None
             if element.led and number == 0:
                 self.convolve(self.units.units[member], way, at)
                 start, stride = self.value, None
                 continue
-            self.unit(self.units.units[member], way, at, active)
+            self.unit(self.units.units[member], way, at, active, widens)
         if element.residual:
             self._shortcut(element, start, stride)
             if after_sum and not last:
@@ -213,6 +220,9 @@ class _Drafter(LayerWriter):
     def _finish(self) -> None:
         if self.gates:
             raise ValueError(f"{len(self.gates)} attention gates have no skip")
-        if self.answers.get("output") == "half":
+        output = self.answers.get("output")
+        if output == "half":
             factor = (0.5,) * self.units.ndim
             self.add(Resize(inputs=(self.value,), factor=factor, mode="nearest"))
+        if output == "plus_input":
+            self.add(Merge(inputs=(0, self.value), kind="add"))

@@ -230,7 +230,9 @@ FAMILIES: tuple[Family, ...] = (
         "segmentation-models-pytorch Unet",
         (r"^decoder\.blocks\.0\.conv1\.0\.weight", r"^segmentation_head\.0\.weight"),
         {"padding": "same", "activation": "relu", "concatenation": "up_first"},
+        verified=True,
         convert=segmentation_models.unet,
+        open={"upsampling": ("nearest", "linear")},
     ),
     Family(
         "segmentation-models-pytorch UnetPlusPlus",
@@ -239,12 +241,15 @@ FAMILIES: tuple[Family, ...] = (
             r"^segmentation_head\.0\.weight",
         ),
         {"padding": "same", "activation": "relu", "concatenation": "up_first"},
+        verified=True,
         convert=segmentation_models.unet_plus_plus,
+        open={"upsampling": ("nearest", "linear")},
     ),
     Family(
         "segmentation-models-pytorch Linknet",
         (r"^decoder\.blocks\.0\.block\.0\.0\.weight", r"^segmentation_head\.0\."),
         {"padding": "same", "activation": "relu"},
+        verified=True,
         convert=segmentation_models.linknet,
     ),
     Family(

@@ -9,8 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-ACTIVATIONS = {"ReLU": "relu", "ELU": "elu", "SiLU": "silu", "GELU": "gelu"}
+ACTIVATIONS = {
+    "ReLU": "relu",
+    "ELU": "elu",
+    "SiLU": "silu",
+    "GELU": "gelu",
+    "Mish": "mish",
+    "SELU": "selu",
+    "Hardswish": "hardswish",
+}
 POOLINGS = {"MaxPool": "max", "AvgPool": "average"}
+# Never guessed: what is seen is nearly that of windows of 2 pixels.
+WIDE = "max_3"
 MODES = {"nearest": "nearest", "bilinear": "linear", "trilinear": "linear"}
 
 Layers = Sequence[Mapping[str, Any]]
@@ -32,17 +42,24 @@ def layer_answers(
     layers = list(table.values()) if isinstance(table, Mapping) else []
     found = {
         "activation": {_activation(layer) for layer in layers},
-        "pooling": {POOLINGS.get(_kind(layer)[:7], "") for layer in layers},
+        "pooling": {_pooling(layer) for layer in layers},
         "upsampling": {_upsampling(layer) for layer in layers},
     }
     # Layers that say nothing of a question give "".
     agreed = {name: values - {""} for name, values in found.items()}
     answers = {name: min(v) for name, v in agreed.items() if len(v) == 1}
-    return {q: v for q, v in answers.items() if v in options.get(q, ())}
+    known = {question: {*values, WIDE} for question, values in options.items()}
+    return {q: v for q, v in answers.items() if v in known.get(q, ())}
 
 
 def _kind(layer: Mapping[str, Any]) -> str:
     return str(layer.get("class", "")).rpartition(".")[2]
+
+
+def _pooling(layer: Mapping[str, Any]) -> str:
+    found = POOLINGS.get(_kind(layer)[:7], "")
+    wide = layer.get("kernel_size") in (3, (3, 3), (3, 3, 3))
+    return WIDE if found == "max" and wide else found
 
 
 def _activation(layer: Mapping[str, Any]) -> str:

@@ -33,12 +33,15 @@ class LayerWriter:
         What the next layer reads.
     channels
         Of the image and of each step's result.
+    growing
+        Whether the decoder has begun.
     """
 
     answers: Mapping[str, str]
     steps: list[AnyStep] = field(default_factory=list)
     value: int = 0
     channels: list[int] = field(default_factory=list)
+    growing: bool = False
 
     def add(self, step: AnyStep) -> int:
         """Write a step; return its number."""
@@ -48,7 +51,14 @@ class LayerWriter:
         self.value = len(self.steps)
         return self.value
 
-    def unit(self, unit: Unit, way: Way, stride: Factors | None, active: bool) -> None:
+    def unit(
+        self,
+        unit: Unit,
+        way: Way,
+        stride: Factors | None,
+        active: bool,
+        of_up: bool = False,
+    ) -> None:
         """Write a convolution with its norm and activation, in the order answered."""
         order = self.answers.get("order", "convolution_norm_activation")
         for part in order.split("_"):
@@ -57,7 +67,7 @@ class LayerWriter:
             elif part == "norm":
                 self.norm(unit)
             elif active or order.endswith("convolution"):
-                self.activate(unit)
+                self.activate(unit, of_up)
 
     def convolve(self, unit: Unit, way: Way, stride: Factors | None) -> None:
         """Write a convolution."""
@@ -82,6 +92,7 @@ class LayerWriter:
 
     def grow(self, factor: Factors) -> None:
         """Write an interpolation."""
+        self.growing = True
         how = self.answers.get("upsampling", "linear")
         self.add(
             Resize(
@@ -94,6 +105,7 @@ class LayerWriter:
 
     def up(self, unit: Unit, n_out: int, factor: Factors) -> None:
         """Write a transposed convolution with its norm and activation."""
+        self.growing = True
         padding = tuple(
             (k - f + 1) // 2 for k, f in zip(unit.kernel, factor, strict=True)
         )
@@ -120,14 +132,11 @@ class LayerWriter:
             self.add(
                 Pad(inputs=(self.value,), before=ones, after=none, mode="replicate")
             )
-        self.after(unit, active=self.answers.get("up_activation") == "yes")
-
-    def after(self, unit: Unit, active: bool) -> None:
-        """Write the norm and activation of an up-sampling."""
+        active = self.answers.get("up_activation", "no") != "no"
         if unit.norm is not None or active:
             self.norm(unit)
         if active:
-            self.activate(unit)
+            self.activate(unit, True)
 
     def norm(self, unit: Unit) -> None:
         """Write a unit's norm, also one without weights."""
@@ -144,6 +153,7 @@ class LayerWriter:
             "name": unit.norm.path,
             "affine": "weight" in shapes,
             "tracked": tracked,
+            "eps": float(self.answers.get("epsilon", 1e-5)),
         }
         if kind.startswith("group"):
             size = norm_size(unit.norm)
@@ -156,8 +166,8 @@ class LayerWriter:
             kinds = "instance" if kind == "instance" else "batch"
             self.add(Norm.parse({**given, "kind": kinds}))
 
-    def activate(self, unit: Unit) -> None:
-        """Write a unit's activation."""
+    def activate(self, unit: Unit, of_up: bool = False) -> None:
+        """Write a unit's activation; that of an up-sampling may be another."""
         if unit.activation is not None:
             size = norm_size(unit.activation)
             self.add(
@@ -169,15 +179,20 @@ class LayerWriter:
                 )
             )
             return
-        kind, _, slope = self.answers["activation"].rpartition("_")
-        if kind in {"leaky_relu"}:
+        asked = self.answers["activation"]
+        if self.growing and self.answers.get("decoder_activation") == "relu":
+            asked = "relu"
+        if of_up and self.answers.get("up_activation") == "relu":
+            asked = "relu"
+        kind, _, slope = asked.rpartition("_")
+        if kind == "leaky_relu":
             step = {"kind": kind, "slope": float(slope)}
-        elif self.answers["activation"] == "elu":
+        elif asked == "elu":
             step = {"kind": "elu", "slope": 1.0}
-        elif self.answers["activation"] == "none":
+        elif asked == "none":
             return
         else:
-            step = {"kind": self.answers["activation"]}
+            step = {"kind": asked}
         self.add(Activation.parse({"inputs": (self.value,), **step}))
 
     def pointwise(self, unit: Unit, value: int) -> int:

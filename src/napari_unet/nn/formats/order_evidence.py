@@ -15,13 +15,19 @@ from napari_unet.nn.formats.moves import Wiring
 from napari_unet.nn.formats.units import Unit, Units
 
 LEAST_CHANNELS = 4
+# Ranks without any relation agree by as much once in fifty files.
+CLEAR = 3.0
+HARDLY = 0.05
 
 
 def order_losses(
     units: Units, wiring: Wiring, tensors: Mapping[str, Tensor]
 ) -> dict[str, float] | None:
-    """Return minus the mean rank correlation for each order; None if nothing tells."""
-    found: dict[str, list[float]] = {"skip_first": [], "up_first": []}
+    """Return minus the mean rank correlation for each order; None if nothing tells.
+
+    It counts little where chance alone could make the difference.
+    """
+    found: dict[str, list[tuple[float, int]]] = {"skip_first": [], "up_first": []}
     skips: list[Tensor] = []
     last = skip = torch.empty(0)
     for move in wiring.moves:
@@ -41,13 +47,27 @@ def order_losses(
             }.items():
                 if min(len(a), len(b)) >= LEAST_CHANNELS:
                     parts = used[: len(a)], used[len(a) :]
-                    found[order] += [_agree(a, parts[0]), _agree(b, parts[1])]
+                    found[order] += [
+                        (_agree(a, parts[0]), len(a)),
+                        (_agree(b, parts[1]), len(b)),
+                    ]
         way = move.element.ways[-1]
         unit = units.units[move.element.members[-1]]
         last = _strength(unit, way.transposed, tensors)
     if not found["up_first"]:
         return None
-    return {order: -sum(v) / len(v) for order, v in found.items()}
+    scores = [_score(pairs) for pairs in found.values()]
+    weight = 1.0 if abs(scores[0] - scores[1]) > CLEAR else HARDLY
+    return {
+        order: -weight * sum(r for r, _ in pairs) / len(pairs)
+        for order, pairs in found.items()
+    }
+
+
+def _score(pairs: list[tuple[float, int]]) -> float:
+    """Return the sum of correlations of so many ranks, in standard deviations."""
+    total: float = sum(r * (n - 1) ** 0.5 for r, n in pairs) / len(pairs) ** 0.5
+    return total
 
 
 def _strength(unit: Unit, transposed: bool, tensors: Mapping[str, Tensor]) -> Tensor:

@@ -45,6 +45,10 @@ def ask(units: Units, wiring: Wiring, tensors: Mapping[str, Tensor]) -> Question
             Option("after_convolutions", 0.3, RARE),
         ),
         "activation": _activation(units),
+        "decoder_activation": (
+            Option("as_encoder", 0.0, COMMON),
+            Option("relu", 0.1, "as in pix2pix"),
+        ),
         **_norms(units, tensors),
     }
     kinds = {move.kind for move in wiring.moves}
@@ -67,6 +71,8 @@ def ask(units: Units, wiring: Wiring, tensors: Mapping[str, Tensor]) -> Question
         found["gates"] = _gates(units)
     if units.ndim == 3 and wiring.depth and not kinds & {"up"}:
         found["factors"] = _factors(units, wiring)
+    elif any(max(unit.kernel) == 4 for unit in _ups(units, wiring)):
+        found["factors"] = _wide_factors(units, wiring)
     heads = heads_of(units, wiring)
     if len(heads) > 1:
         found["head"] = _heads(heads)
@@ -133,6 +139,33 @@ def _factors(units: Units, wiring: Wiring) -> tuple[Option, ...]:
     )
 
 
+def _wide_factors(units: Units, wiring: Wiring) -> tuple[Option, ...]:
+    """Kernels of 4 pixels enlarge twice, overlapping, or four times."""
+    read = pool_factors(units, wiring, {})
+    kernels = [unit.kernel for unit in _ups(units, wiring)][::-1]
+    wide = (
+        [
+            tuple(4 if size == 4 else factor for size, factor in zip(k, f, strict=True))
+            for k, f in zip(kernels, read, strict=True)
+        ]
+        if len(kernels) == len(read)
+        else read
+    )
+    told = dict.fromkeys((written(read), written(wide)))
+    return tuple(
+        Option(value, 0.2 * n, RARE if n else COMMON) for n, value in enumerate(told)
+    )
+
+
+def _ups(units: Units, wiring: Wiring) -> list[Unit]:
+    """Return the transposed convolutions, the coarsest first."""
+    return [
+        units.units[move.element.members[0]]
+        for move in wiring.moves
+        if move.kind == "up" and move.element is not None
+    ]
+
+
 def _concatenation(
     units: Units, wiring: Wiring, tensors: Mapping[str, Tensor]
 ) -> tuple[Option, ...]:
@@ -185,6 +218,9 @@ def _activation(units: Units) -> tuple[Option, ...]:
         Option("elu", 0.1, RARE),
         Option("silu", 0.12, RARE),
         Option("gelu", 0.12, RARE),
+        Option("mish", 0.13, RARE),
+        Option("selu", 0.14, RARE),
+        Option("hardswish", 0.14, RARE),
     )
 
 
@@ -286,4 +322,5 @@ def _up_activation(units: Units, wiring: Wiring) -> tuple[Option, ...]:
     no = Option(
         "no", 0.08 if normed else 0.0, "no norm is there" if not normed else RARE
     )
-    return yes, no
+    # A rectifier of its own, where the blocks have another activation.
+    return yes, no, Option("relu", 0.1, RARE)

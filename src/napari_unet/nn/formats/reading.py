@@ -31,8 +31,17 @@ FREE = {
     "factors": re.compile(r".+"),
     "norm": re.compile(r"group_\d+"),
     "activation": re.compile(r"leaky_relu_\d*\.?\d+"),
+    "pooling": re.compile(r"max_3"),  # windows of 3 pixels, 2 apart
+    "epsilon": re.compile(r"\d*\.?\d+(e-\d+)?"),
 }
-EXTRA = {"output": ("same", "half")}
+EXTRA = {"output": ("same", "half", "plus_input"), "epsilon": ("1e-5",)}
+
+UNSEEN = (
+    "what leaves no trace in tensors: no dilation, epsilon of norms 1e-5, the result "
+    "not added to the image (choices epsilon and output=plus_input say otherwise)"
+)
+# What holds for every family that is known.
+USUAL = {"decoder_activation": "as_encoder"}
 
 
 @dataclass(frozen=True)
@@ -91,9 +100,11 @@ def read_network(
     _check_choices(choices, questions, name)
     values = {q: [o.value for o in options] for q, options in questions.items()}
     facts = layer_answers(hints, values)
-    given = {**family.answers(tensors, hints), **facts, **choices}
+    usual = {} if family is UNKNOWN else USUAL
+    given = {**usual, **family.answers(tensors, hints), **facts, **choices}
     decision = settle(blueprints, tensors, given)
     unconfirmed = family.unconfirmed(decision.answers, tensors)
+    unseen = (UNSEEN,) if family is UNKNOWN else ()
     guessed = tuple(
         f"{question} {options[0].value}"
         for question, options in decision.blueprint.questions.items()
@@ -103,7 +114,7 @@ def read_network(
         family=family.name,
         verified=family.verified and not choices and not unconfirmed,
         recognised=(*_recognised(decision), *written_out),
-        assumed=_assumed(decision, given, choices, facts),
+        assumed=(*_assumed(decision, given, choices, facts), *unseen),
         alternatives=decision.blueprint.questions,
         guessed=guessed,
         unconfirmed=unconfirmed,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 # Misfit up to which running statistics confirm a reading.
-WELL = 0.35
+WELL = 0.3
 # Margin from which on they tell two options apart.
 CLEAR = 0.005
 # Nearly the same function.
@@ -17,8 +17,8 @@ NO_WITNESS = (
     "a result before you rely on it."
 )
 MISFIT = (
-    "The running statistics do not fit what the network makes of an image; it may be "
-    "wired otherwise, so look at a result before you rely on it."
+    "The running statistics do not fit what the network makes of an image, so what is "
+    "usual was assumed; look at a result before you rely on it."
 )
 
 
@@ -116,7 +116,10 @@ class Report:
 
 
 def _close(options: tuple[Option, ...]) -> list[str]:
-    """Return the best option, and those that the running statistics hardly tell off."""
+    """Return the best option, and those that the running statistics hardly tell off.
+
+    An equal misfit, to the last bit, is that of the same function.
+    """
     best = options[0].misfit
     if best is None:
         return []
@@ -124,5 +127,6 @@ def _close(options: tuple[Option, ...]) -> list[str]:
         option.value
         for option in options
         if option.misfit is not None and option.misfit < best + CLEAR
+        if option is options[0] or option.misfit != best
         if {option.value, options[0].value} != ALIKE
     ]

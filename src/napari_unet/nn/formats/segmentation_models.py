@@ -14,25 +14,24 @@ from napari_unet.graph_settings import Graph
 from napari_unet.nn.formats.sketch import Sketch
 
 HALF = (2, 2)
-UNUSED = ("encoder.layer", "encoder.fc.")
+# The image-level output reads the encoder alone; the mask does without.
+UNUSED = ("encoder.layer", "encoder.fc.", "classification_head.")
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
 def unet(tensors: Mapping[str, Tensor], answers: Mapping[str, str]) -> Graph:
-    """Return the graph of `Unet`: enlarged by nearest pixels, joined to the skip."""
-    del answers
-    sketch = Sketch(tensors, 2)
+    """Return the graph of `Unet`: enlarged, joined to the skip, convolved."""
+    sketch, mode = _started(tensors), answers["upsampling"]
     n_blocks = _count(sketch, "decoder.blocks.{}.conv1.0")
     x, *skips = _encoded(sketch, n_blocks)[::-1]
     for number in range(n_blocks):
-        x = _grown(sketch, str(number), x, *skips[number : number + 1])
+        x = _grown(sketch, str(number), mode, x, *skips[number : number + 1])
     return _finished(sketch, x)
 
 
 def unet_plus_plus(tensors: Mapping[str, Tensor], answers: Mapping[str, str]) -> Graph:
     """Return the graph of `UnetPlusPlus`: the block (i, j) reads (i, j-1) and a row."""
-    del answers
-    sketch = Sketch(tensors, 2)
+    sketch, mode = _started(tensors), answers["upsampling"]
     last = _count(sketch, "decoder.blocks.x_0_{}.conv1.0") - 1
     features = _encoded(sketch, last + 1)[::-1]
     done: dict[tuple[int, int], int] = {}
@@ -41,14 +40,15 @@ def unet_plus_plus(tensors: Mapping[str, Tensor], answers: Mapping[str, str]) ->
             j = i + distance
             source = features[i] if distance == 0 else done[i, j - 1]
             row = [done[k, j] for k in range(i + 1, j + 1)]
-            done[i, j] = _grown(sketch, f"x_{i}_{j}", source, *row, features[j + 1])
-    return _finished(sketch, _grown(sketch, f"x_0_{last}", done[0, last - 1]))
+            skips = *row, features[j + 1]
+            done[i, j] = _grown(sketch, f"x_{i}_{j}", mode, source, *skips)
+    return _finished(sketch, _grown(sketch, f"x_0_{last}", mode, done[0, last - 1]))
 
 
 def linknet(tensors: Mapping[str, Tensor], answers: Mapping[str, str]) -> Graph:
     """Return the graph of `Linknet`: narrowed, enlarged, widened, added to the skip."""
     del answers
-    sketch = Sketch(tensors, 2)
+    sketch = _started(tensors)
     n_blocks = _count(sketch, "decoder.blocks.{}.block.0.0")
     x, *skips = _encoded(sketch, n_blocks)[::-1]
     for number in range(n_blocks):
@@ -62,10 +62,19 @@ def linknet(tensors: Mapping[str, Tensor], answers: Mapping[str, str]) -> Graph:
     return _finished(sketch, x)
 
 
+def _started(tensors: Mapping[str, Tensor]) -> Sketch:
+    """Return an empty sketch; refuse by name what is not rebuilt."""
+    if any(".attention" in key for key in tensors):
+        raise ValueError("its decoder has squeeze-and-excitation")
+    if any(key.startswith("decoder.center.") for key in tensors):
+        raise ValueError("its decoder has a center, as MAnet's or a VGG's has")
+    return Sketch(tensors, 2)
+
+
 def _encoded(sketch: Sketch, depth: int) -> list[int]:
     """Add the encoder; return its values at 1/2, 1/4 ... of the image's size."""
     if not sketch.has("encoder.conv1") or not sketch.has("encoder.layer1.0.conv1"):
-        raise ValueError("its encoder is no ResNet")
+        raise ValueError("its encoder is no ResNet of torchvision")
     x = _unit(sketch, 0, "encoder.conv1", "encoder.bn1", stride=HALF)
     found = [x]
     for number, name in enumerate(STAGES[: depth - 1]):
@@ -103,10 +112,10 @@ def _unit(
     return sketch.activation(value, "relu")
 
 
-def _grown(sketch: Sketch, block: str, value: int, *skips: int) -> int:
+def _grown(sketch: Sketch, block: str, mode: str, value: int, *skips: int) -> int:
     """Add a block of `Unet` and its kin: enlarge, join, convolve twice."""
     path = f"decoder.blocks.{block}"
-    value = sketch.resize(value, HALF)
+    value = sketch.resize(value, HALF, mode)
     if skips:
         value = sketch.concatenate(value, *skips)
     for name in ("conv1", "conv2"):

@@ -16,7 +16,10 @@ from torch import Tensor
 from napari_unet.errors import CheckpointError
 from napari_unet.nn.formats.copies import distinct
 
-NOT_OURS = "Only U-Nets of convolutions and norms can be rebuilt; see `inspect`."
+NOT_OURS = (
+    "Only U-Nets of convolutions and norms are rebuilt; export this one from its own "
+    "code as ONNX or TorchScript, which run as they are."
+)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 IMPOSSIBLE = 1e6
 MOST_TENSORS = 20_000

@@ -210,6 +210,8 @@ class _Search:
     def _stay_cost(self, state: State, element: Element) -> float:
         """Cost of running on at one resolution."""
         first = element.members[0]
+        if element.n_out > element.n_in and self._stands_for_pooling(state):
+            return 0.0  # a level begins here
         cost = 0.8 * (1 - self.places.closeness(state.last, first))
         bare = 0.8 * (first in self.bare and element.n_out == element.n_in)
         if state.growing:
@@ -220,6 +222,14 @@ class _Search:
         if self.places.starts_late(first):
             cost += 0.3
         return cost + bare + (0.8 if element.n_out > element.n_in else 0.0)
+
+    def _stands_for_pooling(self, state: State) -> bool:
+        """Whether the last convolution did nothing but shrink."""
+        element = state.moves[-1].element
+        if state.in_stage != 1 or element is None or state.moves[-2:-1] == ():
+            return False
+        pooled = state.moves[-2].kind == "pool"
+        return pooled and state.last in self.bare and element.n_in == element.n_out
 
     def _stage_cost(self, state: State) -> float:
         """Cost of closing a stage that is longer or shorter than the one before."""
@@ -293,7 +303,12 @@ class _Search:
 
     def _unused_cost(self, index: int, state: State) -> float:
         """An output at a coarser level, or a second one at the finest, may be left."""
-        return UNUSED_HEAD if self._is_head(index, state) else UNUSED
+        if not self._is_head(index, state):
+            return UNUSED
+        ends = self.units[state.last].pointwise
+        same = any(way.n_in == state.channels for way in self.units[index].ways)
+        # What could be run at the end, where there is no output yet, is not left.
+        return UNUSED_HEAD if ends or not same else 0.5 * UNUSED
 
     def _is_head(self, index: int, state: State) -> bool:
         unit, last = self.units[index], state.moves[-1].element
