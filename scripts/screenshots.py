@@ -103,16 +103,17 @@ def with_errors(truth: np.ndarray) -> np.ndarray:
 
 
 def train() -> None:
-    """Go on from a model for two minutes, and take pictures of the weights and of the curves."""
+    """Go on from a model for some steps, and take pictures of the weights and of the curves."""
     viewer = opened("touching_nuclei")
+    viewer.window._qt_window.resize(SIZE[0], 880)
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Train")
     pause(1)
     viewer.reset_view()
-    network = {"patch": 128, "batch": 2, "validate_every": 0.08}
+    network = {"patch": 128, "batch": 2, "validate_every": 0.05}
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "nuclei.safetensors")
         choice = widget.value().replace(
-            minutes=2.0, start="nuclei", network=network, out=out
+            minutes=5.0, steps=200, start="nuclei", network=network, out=out
         )
         widget.set_value(choice)
         shown: list[object] = []
@@ -126,8 +127,9 @@ def train() -> None:
         ends: list[bool] = []
         widget.stopped.connect(lambda: ends.append(True))
         widget.run()
-        wait(lambda: len(widget.curves.scores) > 6 or bool(ends))
+        wait(lambda: len(widget.curves.scores) > 8 or bool(ends), seconds=1200)
         take(viewer, "train")
+        widget.abort()
         wait(lambda: bool(ends))
         viewer.close()
 

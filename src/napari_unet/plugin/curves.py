@@ -53,7 +53,8 @@ class Curves(QWidget):
 
         view = pyqtgraph.GraphicsLayoutWidget()
         view.setBackground(BACKGROUND)
-        view.setMinimumHeight(240)
+        # Both plots are seen beside the form on a screen of 900 lines.
+        view.setFixedHeight(280)
         view.setToolTip(self.toolTip())
         self._loss, self._score = view.addPlot(row=0, col=0), view.addPlot(row=1, col=0)
         for plot, name in ((self._loss, "loss"), (self._score, "score")):
