@@ -138,3 +138,9 @@ def test_without_plans_nothing_is_said():
     recipe, notes = recipe_of(1, {})
     assert notes == ()
     assert recipe.preprocessing == ()
+
+
+def test_the_crop_that_is_left_out_is_told():
+    _, notes = recipe_of(1, hints(["ZScoreNormalization"]))
+    assert any("crops an image to the box" in note for note in notes)
+    assert recipe_of(1, {})[1] == ()

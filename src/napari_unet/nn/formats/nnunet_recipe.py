@@ -25,6 +25,10 @@ LEAST = 1e-8
 # Readers of these files give millimetres.
 IN_MILLIMETRES = (".nii", ".nii.gz", ".nrrd", ".mha", ".gipl")
 
+CROPPED = (
+    "nnU-Net first crops an image to the box of its values other than 0, which is not "
+    "done here: results may differ for images with black margins."
+)
 # The spacing along Z that nnU-Net gives to images that have none.
 FLAT = 999
 SCHEMES: Mapping[str, ProcessingStep] = {
@@ -63,6 +67,7 @@ def planned_recipe(
     said = ", ".join(str(scheme)[:80] for scheme in schemes[:8])
     notes = [
         f"Normalised over the whole image as the plans say: {said}.",
+        CROPPED,
         *([f"Pixel size {unit}."] if unit else []),
         *([refusal] if refusal else []),
     ]
