@@ -94,13 +94,22 @@ TAIL = """
 Files of no known family are read in the same way, without the last column: their wiring
 is searched (encoder, bottleneck, decoder, skips, from channel counts and the order of
 keys), and every open question is ranked by evidence. Norms with running statistics make
-this reliable; in files without them, look at the margins.
+this reliable; in files without them, look at the margins. Statistics that fit no candidate
+(of a training that hardly began) are not believed: what is usual is assumed, with a doubt.
+What leaves no trace in tensors can be told: `epsilon=1e-3` of the norms,
+`output=plus_input` (the result is added to the image), `pooling=max_3` (windows of 3 pixels,
+2 apart), `factors=2x2,4x4`, `activation=leaky_relu_0.3`, `norm=group_12`.
 
 Refused by name: squeeze-and-excitation, other attention over channels and fully connected
 parts, recurrent convolutions, encoders of segmentation-models-pytorch other than ResNet,
-attention gates of another build, 1-D networks, files of several networks, and
-convolutions that no U-Net can hold. What leaves no trace in tensors (dilation, a residual
-sum without a projection, several runs of one convolution) shows itself as a misfit only.
+attention gates of another build, 1-D networks, files of several networks, convolutions
+that no U-Net can hold, and those that only fit one against their names and order, as where
+pixels are shuffled. Each refusal says what to do: such networks run as they are, exported
+as ONNX or TorchScript. Dilation, a residual sum without a projection and several runs of
+one convolution leave no trace: they show themselves as a misfit at most.
+
+[Safety](safety.md) counts the hostile files and the fuzzer's mutations;
+[bioimage.io](bioimageio.md#out-and-in-again) shows what went out and came in again.
 """
 
 
