@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -203,6 +204,8 @@ def volume(folder: Path, long: bool) -> list[str]:
     given |= {"tile": [1024], "block": 1024, "workers": 2}
     row = run(image, folder / "volume-out.zarr", **given)
     size = math.prod(shape) * 2 / 1e9
+    n_cores = len(os.sched_getaffinity(0))
+    cores = "one core" if n_cores == 1 else f"{n_cores} cores"
     gib = row["peak_mib"] / 1024
     lines = [
         "## A large volume",
@@ -210,7 +213,7 @@ def volume(folder: Path, long: bool) -> list[str]:
         f"{' x '.join(map(str, shape))} voxels, uint16, {size:.2f} GB, plane by plane in blocks of "
         "1024 px; a U-Net of depth 3 and base 4 with fixed random weights, which stands for a "
         "trained one (blocks, files and separation do not know the difference; one of base 16 "
-        "takes about ten times as long in the step *survey*); two workers of one thread: "
+        f"takes about ten times as long in the step *survey*); two workers of one thread on {cores}: "
         f"{row['seconds'] / 60:.1f} min, peak memory of all processes together {gib:.2f} GiB. "
         f"{row['n_objects']} objects. To reach: under 2 GB: {verdict(row['peak_mib'] * 2**20 < 2e9)}.",
         "",

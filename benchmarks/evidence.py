@@ -119,7 +119,7 @@ def membranes(found: list[Any], truth: list[Any], n_classes: int) -> Scores:
         h_s, h_t, h = (-(x * np.log(x)).sum() for x in (s, t, p))
         rows.append((1 - rand, rand, 2 * (h_s + h_t - h) / (h_s + h_t)))
     error, rand, info = np.mean(rows, axis=0)
-    return {"rand_error": error, "v_rand": rand, "v_info": info}
+    return {"rand_error": float(error), "v_rand": float(rand), "v_info": float(info)}
 
 
 def classes(found: list[Any], truth: list[Any], n_classes: int) -> Scores:

@@ -158,6 +158,26 @@ def test_semantic_classes(discs: Discs, tmp_path: Path) -> None:
     assert again.recipe.channels == recipe.channels
 
 
+def test_classes_that_are_not_annotated_everywhere(
+    discs: Discs, tmp_path: Path
+) -> None:
+    """Void is neither learnt nor judged: the scores are those of the rest."""
+    pairs = semantic_pairs(discs)
+    for _, labels in pairs:
+        labels[:10] = -1
+    training = TINY.replace(loss=Loss(target="semantic"))
+    prepared = prepare(from_arrays(pairs), training)
+    assert -1 in prepared.images[0].labels
+    out = tmp_path / "m.safetensors"
+    report = nu.train(pairs, training, out=out)
+    index = prepared.split.validation[0].image
+    found = nu.segment(pairs[index][0], out, device="cpu").labels
+    rest = np.s_[10:]
+    accuracy = np.mean(found[rest] == pairs[index][1][rest])
+    judged = report.recipe.scores["validation"]["pixel_accuracy"]
+    assert judged == pytest.approx(accuracy, abs=1e-3)
+
+
 def test_rare_classes_are_drawn_more_often(discs: Discs) -> None:
     pairs = semantic_pairs(discs)
     for _, labels in pairs[1:]:

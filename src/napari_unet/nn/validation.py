@@ -90,10 +90,9 @@ class Validator:
         """True labels of each image; classes for a semantic task."""
         if self.objective.task == "instances":
             return [_labels(sample) for sample in self.samples]
-        return [
-            np.where(target == IGNORED, NOT_ANNOTATED, target).astype(np.int32)
-            for target in (np.asarray(s.target) for s in self.samples)
-        ]
+        # Widened first: in uint8 what is not annotated would be class 255 again.
+        targets = (np.asarray(s.target).astype(np.int32) for s in self.samples)
+        return [np.where(t == IGNORED, NOT_ANNOTATED, t) for t in targets]
 
     @functools.cached_property
     def true_foreground(self) -> float:
