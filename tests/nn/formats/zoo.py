@@ -262,7 +262,11 @@ ZOO = (
     Animal("sums", net(STAGED, merge="add", up=two(2))),
     Animal("outputs at all levels", net(STAGED, deep_heads=True, up=two(2))),
     Animal("two outputs", net(LISTS, heads=2, n_out=3, up=two(2)), {"head": "all"}),
-    Animal("attention gates", net(PAIRED, gates=True, up=grown_conv)),
+    Animal(
+        "attention gates",
+        net(PAIRED, gates=True, up=grown_conv),
+        {"upsampling": "nearest"},
+    ),
     Animal("attention gates, transposed", net(ATTENTIVE, gates=True, up=two(2))),
     Animal(
         "3-D",

@@ -200,6 +200,12 @@ def _pooling(units: Units, wiring: Wiring) -> tuple[Option, ...]:
     kernels = [units.units[e.members[0]].kernel for e in firsts if e is not None]
     if kernels and all(max(k) % 2 == 0 for k in kernels):
         return (Option("strided", 0.0, "even kernels"),)
+    if _bare_pooled(units, wiring):
+        return (
+            Option("strided", 0.0, "convolutions of their own, without a norm"),
+            Option("max", 0.1, RARE),
+            Option("average", 0.2, RARE),
+        )
     return (
         Option("max", 0.0, COMMON),
         Option("average", 0.08, RARE),
