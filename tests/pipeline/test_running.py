@@ -14,6 +14,7 @@ from napari_unet.core.events import Note, SampleDone, TileDone
 from napari_unet.core.mirror import read_mirrored
 from napari_unet.core.tiling import AxisGeometry
 from napari_unet.errors import DeviceError, DeviceFullError, SettingsError
+from napari_unet.pipeline.held import empty_labels, held_part
 from napari_unet.pipeline.model_card import ModelCard
 from napari_unet.pipeline.options import Options
 from napari_unet.pipeline.plan import make_plan
@@ -148,12 +149,44 @@ def test_smaller_tiles_fill_all_that_is_separated():
     np.testing.assert_array_equal(full.probabilities, plain.probabilities)
 
 
+@pytest.mark.parametrize("x", [(17, 19), (30, 33)])
+def test_smaller_tiles_fill_it_also_if_the_image_is_scaled(x):
+    options = {"axes": "YX", "region": {"X": x}, "scale": 0.5}
+    options["tiling"] = Tiling(tile=(16, 24))
+    found = segment(stripes(), ByHand(300), **options)[1]
+    plain = segment(stripes(), **options)[1]
+    assert found.provenance["tile"] != plain.provenance["tile"]
+    assert found.provenance["planned_tile"] == plain.provenance["tile"]
+    np.testing.assert_array_equal(found.labels, plain.labels)
+    np.testing.assert_array_equal(found.probabilities, plain.probabilities)
+
+
 def test_what_is_scaled_is_not_cropped():
     options = {"axes": "YX", "region": {"X": (30, 50)}, "scale": 2.0}
     whole = segment(stripes(), **options)[1]
     found = segment(stripes(), crop=True, **options)[1]
     np.testing.assert_array_equal(found.labels, whole.labels)
     assert set(found.start.values()) == {0}
+
+
+def test_of_what_is_scaled_only_frames_are_left_out():
+    series = np.stack([np.roll(stripes(), at, axis=1) for at in range(4)])
+    options = {"axes": "TYX", "region": {"T": (1, 3), "X": (30, 50)}, "scale": 2.0}
+    whole = segment(series, **options)[1]
+    found = segment(series, crop=True, **options)[1]
+    assert found.start == {"T": 1, "Y": 0, "X": 0}
+    np.testing.assert_array_equal(found.labels, whole.labels[1:3])
+    np.testing.assert_array_equal(found.probabilities, whole.probabilities[:, 1:3])
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_a_sample_that_is_not_held_is_no_other_one(at):
+    options = Options(axes="TYX", region={"T": (1, 3)}, crop=True)
+    held = held_part(make_plan(np.stack([stripes()] * 4), card(), options))
+    labels = empty_labels(held)
+    assert held.labels(labels, {"T": 2}).shape == (32, 80)
+    with pytest.raises(IndexError, match="not held"):
+        held.labels(labels, {"T": at})
 
 
 def test_intensity_is_that_of_the_whole_image():

@@ -46,24 +46,33 @@ class Blender:
         The tiles; `add` must be called in their order for a reproducible sum.
     geometry
         The network's geometry: what its output lacks of the tile read.
+    shape
+        Of the mean, from `grid.origin` on; None: of the whole image.
     """
 
-    def __init__(self, n_channels: int, grid: Grid, geometry: Geometry) -> None:
-        self.shape = grid.shape
+    def __init__(
+        self,
+        n_channels: int,
+        grid: Grid,
+        geometry: Geometry,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        self.shape = grid.shape if shape is None else shape
+        self.origin = grid.origin or (0,) * len(self.shape)
         self.geometry = geometry
-        self.total = np.zeros((n_channels, *grid.shape), np.float32)
-        self.weight = np.zeros(grid.shape, np.float32)
+        self.total = np.zeros((n_channels, *self.shape), np.float32)
+        self.weight = np.zeros(self.shape, np.float32)
 
     def add(self, tile: Tile, probabilities: npt.NDArray[np.float32]) -> None:
         """Add the whole output (C, ...) of one tile, context included."""
         window = gaussian_window(probabilities.shape[1:])
         inside, target = [], []
-        sizes = zip(
-            tile.read, probabilities.shape[1:], self.shape, self.geometry, strict=True
-        )
-        for (read, _), size, n, axis in sizes:
-            first = read + axis.crop[0]
-            start, stop = max(0, first), min(first + size, n)
+        places = zip(tile.read, self.geometry, self.origin, strict=True)
+        sizes = zip(probabilities.shape[1:], self.shape, strict=True)
+        for ((read, _), axis, origin), (size, n) in zip(places, sizes, strict=True):
+            first = read + axis.crop[0] - origin
+            start = max(0, first)
+            stop = max(start, min(first + size, n))
             inside.append(slice(start - first, stop - first))
             target.append(slice(start, stop))
         kept = tuple(inside)

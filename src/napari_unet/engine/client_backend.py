@@ -90,7 +90,7 @@ class WorkerBackend:
         def send(tile: Tile) -> Future:
             return self.engine.submit(worker_tasks.predict_whole, self.use, read(tile))
 
-        blender = Blender(len(out), grid, plan.model.geometry)
+        blender = Blender(len(out), grid, plan.model.geometry, out.shape[1:])
         for n_done, (tile, pixels) in enumerate(self._stream(grid, send), start=1):
             blender.add(tile, pixels)
             yield TileDone(tile, n_done, len(grid.tiles))

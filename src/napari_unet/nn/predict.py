@@ -223,7 +223,7 @@ def _blended(
     geometry: Geometry,
 ) -> Iterator[TileDone]:
     """Average overlapping tiles under a Gaussian window, always in the grid's order."""
-    blender = Blender(len(out), grid, geometry)
+    blender = Blender(len(out), grid, geometry, out.shape[1:])
     for n_done, tile in enumerate(grid.tiles, start=1):
         blender.add(tile, predict.probabilities(read(tile)).cpu().numpy())
         yield TileDone(tile, n_done, len(grid.tiles))

@@ -74,7 +74,17 @@ class Held:
         return dataclasses.replace(grid, origin=self.origin)
 
     def _sample(self, sample: Sample) -> dict[str, int]:
-        return {axis: at - self.start[axis] for axis, at in sample.items()}
+        """Return where a sample lies in what is held.
+
+        Raises
+        ------
+        IndexError
+            If it is not held: an index below 0 would be another one's.
+        """
+        inside = {axis: at - self.start[axis] for axis, at in sample.items()}
+        if any(not 0 <= at < self.axes.size[axis] for axis, at in inside.items()):
+            raise IndexError(f"The sample {dict(sample)} is not held.")
+        return inside
 
     def within(self, box: Box) -> Box:
         """Return a box of the image as it lies in what is held."""
@@ -85,15 +95,16 @@ class Held:
 def held_part(plan: Plan) -> Held:
     """Return what of the image is held.
 
-    Tiles that are blended or scaled back are summed over the whole image, which then
-    is held.
+    Tiles that are blended or scaled back are summed over a whole sample, which then is
+    held.
     """
     grid = needed_grid(plan.grid, plan.region, plan.resampling)
     area = covered(grid, plan.axes.spatial_shape)
-    in_parts = plan.resampling is None and not plan.model.tile_dependent_layers
-    if not (plan.options.crop and in_parts):
+    if not plan.options.crop:
         return Held(plan.axes, dict.fromkeys(plan.axes.labels_axes, 0), area)
-    spans = _spans(plan.axes, plan.region, area)
+    in_parts = plan.resampling is None and not plan.model.tile_dependent_layers
+    whole = tuple(slice(0, n) for n in plan.axes.spatial_shape)
+    spans = _spans(plan.axes, plan.region, area if in_parts else whole)
     sizes = dict(plan.axes.size)
     sizes.update({axis: stop - start for axis, (start, stop) in spans.items()})
     shape = tuple(sizes[axis] for axis in plan.axes.axes)
@@ -101,10 +112,10 @@ def held_part(plan: Plan) -> Held:
     return Held(axes, {axis: start for axis, (start, _) in spans.items()}, area)
 
 
-def _spans(axes: AxesPlan, region: Region, area: Box) -> dict[str, tuple[int, int]]:
-    """Return first and end index by axis letter."""
+def _spans(axes: AxesPlan, region: Region, box: Box) -> dict[str, tuple[int, int]]:
+    """Return first and end index of the region's samples and a box, by axis letter."""
     spans = {}
-    for axis, part in zip(axes.spatial, area, strict=True):
+    for axis, part in zip(axes.spatial, box, strict=True):
         spans[axis] = (part.start, part.stop)
     for axis in axes.sample_axes:
         at = [sample[axis] for sample in region.samples]

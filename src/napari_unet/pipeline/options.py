@@ -47,8 +47,8 @@ class Options:
         their tiles reach. None: all.
     crop
         Keep labels and probabilities of the region's tiles alone, and not in the
-        image's shape; `Segmentation.start` says where they begin. Has no effect where
-        the image is scaled, or tiles are blended.
+        image's shape; `Segmentation.start` says where they begin. Where the image is
+        scaled, or tiles are blended, a frame or slice of the region is kept whole.
     """
 
     axes: str | None = None

@@ -29,6 +29,7 @@ from napari_unet.pipeline.plan import Plan, smaller_grid
 from napari_unet.pipeline.reading import Intensity, Source
 from napari_unet.pipeline.region import (
     Region,
+    covered,
     cut_to,
     keep_touching,
     needed_grid,
@@ -186,7 +187,8 @@ def _smaller(plan: Plan, held: Held, grid: Grid) -> Grid:
     if plan.model.tile_dependent_layers:
         return smaller
     if plan.resampling is not None:
-        return needed_grid(smaller, plan.region, plan.resampling)
+        larger = needed_grid(plan.grid, plan.region, plan.resampling)
+        return cut_to(smaller, covered(larger, larger.shape))
     return held.grid(cut_to(smaller, held.area))
 
 
@@ -240,6 +242,7 @@ def _provenance(
         "spatial": plan.axes.spatial,
         "channels": list(plan.channels.picked),
         "tile": list(grid.tile),
+        "planned_tile": list(plan.grid.tile),  # says what a region is separated in
         "tiling": options.tiling.model_dump(mode="json"),
         "prediction": options.prediction.model_dump(),
         "normalization": plan.normalization.model_dump(),
