@@ -35,6 +35,10 @@ class CheckpointError(UNetError):
     """A checkpoint that is damaged, foreign, newer, or does not fit its network."""
 
 
+class UntrustedError(CheckpointError):
+    """A checkpoint that would have to run its own code, which nobody has allowed."""
+
+
 class ImageFileError(UNetError):
     """A file or folder that cannot be read, or must not be written."""
 

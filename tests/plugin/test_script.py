@@ -64,6 +64,15 @@ MADE = {
 }
 
 
+def test_what_was_allowed_and_answered_is_in_the_script():
+    from napari_unet.plugin.script import script_of
+
+    assert "nu.load_model('nuclei')" in script_of(MADE)
+    made = MADE | {"trust": True, "choices": {"padding": "reflect"}}
+    said = "nu.load_model('nuclei', trust=True, choices={'padding': 'reflect'})"
+    assert said in script_of(made)
+
+
 def test_corrections_by_hand_are_said_in_the_script(make_napari_viewer):
     from napari_unet.plugin.hand_edits import note_edits
     from napari_unet.plugin.script import CORRECTED, as_python, copied_note

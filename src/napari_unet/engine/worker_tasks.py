@@ -116,6 +116,15 @@ def describe(source: str, *, trust: bool = False, choices: Choices = ()) -> Mode
     return card_of(model, source, trust=trust, choices=choices)
 
 
+def describe_trusted(source: str, sha256: str) -> ModelCard:
+    """Load a model that runs its own code, if it is still the file that was shown."""
+    from napari_unet.nn.formats.inspecting import inspect_model
+
+    if inspect_model(source).sha256 != sha256:
+        raise _another(source)
+    return describe(source, trust=True)
+
+
 def warm_up(use: NetworkUse) -> None:
     """Do once what only the first call pays for: kernels, graphs, compilation."""
     predictor, model = _predictor(use), _model(use)
@@ -281,11 +290,15 @@ def load_same(
     else:
         model = load(source, trust=trust, choices=choices)
     if sha256 not in ("", model.sha256):
-        raise CheckpointError(
-            f"The file {Path(source).name} is another than the model that was chosen.",
-            "Choose another model and then this one again, so that it is read anew.",
-        )
+        raise _another(source)
     return model
+
+
+def _another(source: str) -> CheckpointError:
+    return CheckpointError(
+        f"The file {Path(source).name} is another than the model that was chosen.",
+        "Choose another model and then this one again, so that it is read anew.",
+    )
 
 
 def load(source: str, *, trust: bool = False, choices: Choices = ()) -> Model:

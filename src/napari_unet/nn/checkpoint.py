@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from napari_unet.errors import CheckpointError
+from napari_unet.errors import CheckpointError, UntrustedError
 from napari_unet.io.atomic import replacing
 from napari_unet.nn.building import build, check_state
 from napari_unet.nn.formats.containers import open_checkpoint
@@ -138,7 +138,7 @@ def _read(contents: Contents, choices: Mapping[str, str]) -> Reading:
         if not contents.needs_trust:
             raise
         remedy = f"If you trust {contents.needs_trust}, allow it: trust=True, --trust."
-        raise CheckpointError(error.problem, remedy) from None
+        raise UntrustedError(error.problem, remedy) from None
 
 
 def save_model(path: str | Path, network: nn.Module, recipe: Recipe) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".onnx")
 
 # How a reader tells napari that all is done and there is no layer.
 NO_LAYER = [(None,)]

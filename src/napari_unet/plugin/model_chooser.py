@@ -19,7 +19,7 @@ from napari_unet.pipeline.model_card import ModelCard
 from napari_unet.plugin.preferences import own_models, read_preferences, remember
 
 BUNDLED = Path(__file__).parents[1] / "models"
-FILES = "Models (*.safetensors *.pt *.pth *.zip *.ckpt);;All files (*)"
+FILES = "Models (*.safetensors *.pt *.pth *.zip *.ckpt *.onnx);;All files (*)"
 
 # The layer holds probabilities already: there is nothing to predict.
 NO_MODEL = "(none: the image holds probabilities)"

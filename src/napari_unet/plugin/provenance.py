@@ -17,6 +17,8 @@ def complete_provenance(outputs: Outputs, result: Segmentation) -> dict[str, Any
     return {
         **result.provenance,
         "source_of_model": getattr(outputs.plan.model, "source", ""),
+        "trust": getattr(outputs.plan.model, "trust", False),
+        "choices": dict(getattr(outputs.plan.model, "choices", ())),
         "origin": origin_of(outputs.source),
         "rgb": options.rgb,
         "pixel_size": options.pixel_size,

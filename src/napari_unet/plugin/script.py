@@ -127,7 +127,7 @@ def script_of(made: dict[str, Any], *, corrected: bool = False) -> str:
         *_imports(made.get("origin", {})),
         "",
         f"image = {_reading(made.get('origin', {}))}",
-        f"model = nu.load_model({made['source_of_model']!r})",
+        f"model = nu.load_model({_loading(made)})",
         f"if model.sha256 != {made['model']['sha256']!r}:",
         '    raise SystemExit("This is another model than in napari.")',
         "",
@@ -142,6 +142,14 @@ def script_of(made: dict[str, Any], *, corrected: bool = False) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _loading(made: dict[str, Any]) -> str:
+    """Return the arguments that load the same model as napari did."""
+    given = [repr(made["source_of_model"])]
+    given += ["trust=True"] * bool(made.get("trust"))
+    given += [f"choices={choices!r}" for choices in [made.get("choices")] if choices]
+    return ", ".join(given)
 
 
 def _imports(origin: dict[str, Any]) -> list[str]:

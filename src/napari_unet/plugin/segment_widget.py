@@ -27,6 +27,7 @@ from napari_unet.plugin.segment_choice import SegmentChoice
 from napari_unet.plugin.segment_form import SegmentForm
 from napari_unet.plugin.segment_plan import plan_for, scaled_note
 from napari_unet.plugin.segment_run import Order, SegmentRun
+from napari_unet.plugin.trust import Untrusted, ask
 from napari_unet.plugin.tuning_panel import TuningPanel
 from napari_unet.plugin.view import region_of, visible_region
 from napari_unet.plugin.warm_model import WarmModel
@@ -220,6 +221,13 @@ class SegmentWidget(DockedWidget):
             self._on_stopped()
         self._validate()
 
+    def _ask_for_trust(self, found: Untrusted) -> None:
+        self.question = ask(self, found, self._trust)
+
+    def _trust(self, found: Untrusted) -> None:
+        self.form.model.show_loading()
+        self._model.trust(found)
+
     def _go_on(self) -> None:
         """Run if that was asked for while the model was read."""
         waiting, self._waiting = self._waiting, False
@@ -284,6 +292,7 @@ class SegmentWidget(DockedWidget):
         self.tuning.copy.clicked.connect(self._copy)
         self._model.loaded.connect(self._on_card)
         self._model.failed.connect(self._on_no_card)
+        self._model.untrusted.connect(self._ask_for_trust)
         self._run.progress.connect(self.progress.show_progress)
         self._run.noted.connect(self.progress.say)
         self._run.finished.connect(self._on_finished)

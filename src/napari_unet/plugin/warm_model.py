@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine import worker_tasks
 from napari_unet.engine.worker_tasks import NetworkUse
-from napari_unet.errors import CheckpointError, UNetError
+from napari_unet.errors import CheckpointError, UNetError, UntrustedError
 from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.trust import Untrusted, look_into
 from napari_unet.settings import Prediction
 
 if TYPE_CHECKING:
@@ -20,18 +22,22 @@ if TYPE_CHECKING:
 class WarmModel(QObject):
     """The card of the chosen model; `loaded` carries it, `failed` the reason.
 
+    `untrusted` carries an `Untrusted`, after `failed`: with `trust` it is read again.
+
     Reading starts when a model is chosen. The first tile's costs (kernels, compilation)
     are paid on the worker right after, while the user still looks at the card.
     """
 
     loaded = Signal(object)
     failed = Signal(object)
+    untrusted = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.card: ModelCard | None = None
         self.error: UNetError | None = None
         self._expected = self.is_asked = False
+        self._trusted: dict[str, str] = {}
         self._job = Job(self)
         self._job.done.connect(self._on_done)
         self._job.failed.connect(self._on_failed)
@@ -68,22 +74,44 @@ class WarmModel(QObject):
             self.cancel()
             return
 
-        def read() -> ModelCard:
-            card = engine.card(source)
+        def read() -> ModelCard | Untrusted:
+            try:
+                card = self._read(engine, source)
+            except UntrustedError as error:
+                if engine.compute.address:
+                    raise
+                return engine.call(look_into, source, error)
             use = NetworkUse.of(card, Prediction(), device)
             engine.start(worker_tasks.warm_up, use)
             return card
 
+        self._again = functools.partial(self.load, engine, source, device)
         self._job.start(once(read))
+
+    def trust(self, found: Untrusted) -> None:
+        """Read a file again, whose own code may run now, until napari is closed."""
+        self._trusted[found.source] = found.sha256
+        self._again()
+
+    def _read(self, engine: Engine, source: str) -> ModelCard:
+        if source in self._trusted:
+            return engine.call(
+                worker_tasks.describe_trusted, source, self._trusted[source]
+            )
+        return engine.card(source)
 
     def cancel(self) -> None:
         """Forget what is being read."""
         self._expected = False
         self._job.cancel()
 
-    def _on_done(self, card: ModelCard) -> None:
-        self.card = card
-        self.loaded.emit(card)
+    def _on_done(self, found: ModelCard | Untrusted) -> None:
+        if isinstance(found, Untrusted):
+            self._on_failed(found.error)
+            self.untrusted.emit(found)
+            return
+        self.card = found
+        self.loaded.emit(found)
 
     def _on_failed(self, error: UNetError) -> None:
         self.error = error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from napari_unet.errors import AxesError, CheckpointError
+from napari_unet.errors import AxesError, CheckpointError, UntrustedError
 from napari_unet.nn.formats.bioimageio_compare import Comparison, compare, load_tensor
 from napari_unet.nn.formats.bioimageio_described import Described
 from napari_unet.nn.formats.bioimageio_recipe import described_recipe, refusal
@@ -145,10 +145,10 @@ class Settler:
         from napari_unet.nn.model import Model
 
         if self.run is None:
-            remedy = error.remedy
-            if self.needs_trust:
-                remedy = f"If you trust {self.needs_trust}: trust=True, --trust."
-            raise CheckpointError(error.problem, remedy)
+            if not self.needs_trust:
+                raise CheckpointError(error.problem, error.remedy)
+            remedy = f"If you trust {self.needs_trust}: trust=True, --trust."
+            raise UntrustedError(error.problem, remedy)
         network = self.run()
         assert isinstance(network, OpaqueNetwork)  # noqa: S101 - by construction
         name = self.described.name
