@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 import napari_unet as nu
@@ -42,6 +44,23 @@ def test_a_refused_file_leaves_the_button_alive(open_widget, qtbot, nuclei, tmp_
         button.export(tmp_path / "nuclei.txt", Credits())
     assert "no name for a package" in str(caught.args[0])
     qtbot.waitUntil(button.isEnabled, timeout=PATIENCE)
+
+
+def test_closing_the_dock_forgets_a_package_in_work(make_napari_viewer, qtbot):
+    from napari_unet.plugin.job import once
+    from napari_unet.plugin.segment_widget import SegmentWidget
+
+    widget, said, go_on = SegmentWidget(make_napari_viewer()), [], threading.Event()
+    button = widget.form.export
+    button.failed.connect(said.append)
+    button._job.start(once(lambda: go_on.wait(10) and 1 / 0))
+    with qtbot.waitSignal(button._job.stopped, timeout=PATIENCE):
+        widget.let_go()
+        go_on.set()
+    assert said == []
+    widget.follow()
+    with qtbot.waitSignal(widget.destroyed, timeout=PATIENCE):
+        widget.close()
 
 
 def test_the_dialog_begins_with_the_models_own_credits(qtbot):

@@ -73,6 +73,24 @@ def test_what_was_allowed_and_answered_is_in_the_script():
     assert said in script_of(made)
 
 
+def test_a_regions_script_plans_the_tiles_that_were_planned(make_napari_viewer):
+    """They say over which area its cells are told apart."""
+    from napari_unet.plugin.script import as_python, copied_note
+
+    viewer = make_napari_viewer()
+    made = {**MADE, "tile": [8, 16], "planned_tile": [16, 16]}
+    zeros = np.zeros((16, 18), np.int32)
+    whole = viewer.add_labels(zeros, metadata={"napari_unet": made})
+    assert "tile=(8, 16)" in as_python(whole)
+    assert "exactly these labels" in copied_note(whole)
+    made = {**made, "region": {"X": (0, 4)}}
+    part = viewer.add_labels(zeros, metadata={"napari_unet": made})
+    assert "tile=(16, 16)" in as_python(part)
+    assert "memory was full" in as_python(part)
+    assert "exactly" not in copied_note(part)
+    compile(as_python(part), "copied.py", "exec")
+
+
 def test_corrections_by_hand_are_said_in_the_script(make_napari_viewer):
     from napari_unet.plugin.hand_edits import note_edits
     from napari_unet.plugin.script import CORRECTED, as_python, copied_note

@@ -12,7 +12,7 @@ from napari_unet.errors import SettingsError
 from napari_unet.plugin.annotated import annotated_mask
 from napari_unet.plugin.camera import look_at
 from napari_unet.plugin.job import Job, once
-from napari_unet.plugin.layers import KEY
+from napari_unet.plugin.layers import KEY, part_of
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
@@ -70,13 +70,14 @@ class AnnotateNext(QObject):
         self._job.cancel()
 
     def _channels(self, image: Image, labels: Labels) -> list[Any]:
-        """Return the probabilities of all of an image, in fixed point."""
+        """Return the probabilities of all that is annotated, in fixed point."""
         found = []
         for layer in self._viewer.layers:
             made = layer.metadata.get(KEY, {})
             stored = np.dtype(layer.dtype) in (np.uint8, np.uint16)
             image_layer = type(layer).__name__ == "Image"
             stored = stored and layer.data.shape == labels.data.shape
+            stored = stored and part_of(layer) == part_of(labels)
             if made.get("source") == image.name and image_layer and stored:
                 found.append(layer.data)
         return found

@@ -9,8 +9,8 @@ import numpy as np
 
 from napari_unet.core.label_axes import as_label_ids
 from napari_unet.engine.training_order import AnnotatedImage, TrainingOrder
-from napari_unet.errors import AxesError, SettingsError
-from napari_unet.plugin.layers import read_layer
+from napari_unet.errors import SettingsError
+from napari_unet.plugin.layers import part_under, read_layer
 from napari_unet.plugin.train_choice import PairChoice, TrainChoice, options_of
 
 if TYPE_CHECKING:
@@ -113,18 +113,7 @@ def check_free(out: str) -> None:
 
 def _check_shapes(pair: PairChoice, layers: Any) -> None:
     image, labels = _find(pair.image, layers), _find(pair.labels, layers)
-    found = read_layer(image)
-    wanted = tuple(
-        size
-        for axis, size in zip(found.axes, found.data.shape, strict=True)
-        if axis != "C"
-    )
-    if tuple(labels.data.shape) != wanted:
-        raise AxesError(
-            f"{pair.labels} has the shape {tuple(labels.data.shape)}, but "
-            f"{pair.image} {wanted}.",
-            "Choose labels of the same image.",
-        )
+    part_under(read_layer(image), pair.image, labels)
 
 
 def _find(name: str, layers: Any) -> Any:
@@ -137,15 +126,15 @@ def _find(name: str, layers: Any) -> Any:
 
 def _annotated(pair: PairChoice, choice: TrainChoice, layers: Any) -> AnnotatedImage:
     """Read one pair of layers."""
-    _check_shapes(pair, layers)
-    image, labels = layers[pair.image], layers[pair.labels]
+    image, labels = _find(pair.image, layers), _find(pair.labels, layers)
     found = read_layer(image)
+    part = part_under(found, pair.image, labels)
     ids = as_label_ids(
         labels.data, name=pair.labels, ignore_label=choice.ignore_label or None
     )
     if pair.annotated:
         ids[~annotated_mask(_find(pair.annotated, layers), labels)] = -1
-    pixels = np.asarray(found.data)
+    pixels = np.asarray(found.data[part])
     return AnnotatedImage(pair.image, pixels, found.axes, ids, found.pixel_size)
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from napari_unet.core.events import Event, SampleDone, Started
 from napari_unet.core.run_lengths import encode
 from napari_unet.engine import worker_tasks
-from napari_unet.pipeline.held import held_part
+from napari_unet.pipeline.held import Held, held_part
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.result import Segmentation
 from napari_unet.plugin.colours import N_COLOURS, Colours
@@ -77,19 +77,18 @@ def coloured(
             yield SampleLabels(dict(event.sample), labels, colours)
     finally:
         job.close()
-    shown = outputs()
-    if plan.separation.link and shown is not None:
-        yield from coloured_alike(shown, result.labels, engine)
+    if plan.separation.link:
+        yield from coloured_alike(plan, held, result.labels, engine)
     return result
 
 
 def coloured_alike(
-    outputs: Outputs, labels: Array, engine: Engine
+    plan: Plan, held: Held, labels: Array, engine: Engine
 ) -> Generator[SampleLabels, None, None]:
     """Yield linked samples with one table, so that an object keeps its colour."""
     colours = colours_of(engine, labels, None)
-    for sample in outputs.plan.region.samples:
-        view = outputs.held.labels(labels, sample)
+    for sample in plan.region.samples:
+        view = held.labels(labels, sample)
         yield SampleLabels(sample, np.array(view), colours)
 
 

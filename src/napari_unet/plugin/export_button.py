@@ -105,6 +105,10 @@ class ExportButton(QPushButton):
             once(lambda: export_package(engine, card, out, given, overwrite=overwrite))
         )
 
+    def cancel(self) -> None:
+        """Forget the package in work: its file appears only once it has passed."""
+        self._job.cancel()
+
     def _on_done(self, done: Any) -> None:
         n_tests = len(done.tests)
         said = f"{done.path}: passed {n_tests} tests of bioimageio.core."

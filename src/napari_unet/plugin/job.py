@@ -147,12 +147,17 @@ def _guarded(make: Make, cancelled: threading.Event) -> Generator[Any, None, Any
         return _Failed(error)
     except Exception as error:  # the border to the window
         logger.debug("unexpected", exc_info=True)
-        problem = f"Something unexpected happened: {type(error).__name__}: {error}."
-        remedy = "Please report it; the viewer and your layers are safe."
-        return _Failed(UnexpectedError(problem, remedy))
+        return _Failed(unexpected(error))
     finally:
         pool.reserveThread()
     return _CANCELLED
+
+
+def unexpected(error: Exception) -> UnexpectedError:
+    """Return what the user is told of an error that no one foresaw."""
+    problem = f"Something unexpected happened: {type(error).__name__}: {error}."
+    remedy = "Please report it; the viewer and your layers are safe."
+    return UnexpectedError(problem, remedy)
 
 
 def once(function: Callable[[], Any]) -> Make:

@@ -19,9 +19,8 @@ from napari_unet.engine.large_order import LargeOrder, LargeResult
 from napari_unet.engine.output import SUFFIX, Progress
 from napari_unet.io.lazy import LazyArray
 from napari_unet.io.names import stem
-from napari_unet.plugin.hand_edits import note_edits
 from napari_unet.plugin.job import Job
-from napari_unet.plugin.layers import KEY, find_output, output_name, placement
+from napari_unet.plugin.layers import KEY, output_name, placement, put_layer
 from napari_unet.plugin.outputs import CELLS, OPACITY
 from napari_unet.plugin.view import visible_region
 
@@ -131,23 +130,16 @@ class LargeRun(QObject):
         levels = read_levels(path, axes.labels_axes)
         data: Any = levels if len(levels) > 1 else levels[0]
         made = {"source": source.name, "output": CELLS, "path": str(path)}
-        metadata = {KEY: {**made, **provenance}}
-        layer: Any = find_output(self._viewer.layers, source.name, CELLS)
-        if layer is not None and layer.multiscale != (len(levels) > 1):
-            self._viewer.layers.remove(layer)  # napari cannot change this in place
-            layer = None
-        if layer is None:
-            layer = self._viewer.add_labels(
-                data,
-                multiscale=len(levels) > 1,
-                name=output_name(source.name, CELLS),
-                opacity=OPACITY,
-                metadata=metadata,
-                **placement(source, axes.axes),
-            )
-            note_edits(layer)
-        else:
-            layer.data, layer.metadata = data, {**layer.metadata, **metadata}
+        layer: Any = put_layer(
+            self._viewer,
+            "labels",
+            data,
+            multiscale=len(levels) > 1,
+            name=output_name(source.name, CELLS),
+            opacity=OPACITY,
+            metadata={KEY: {**made, **provenance}},
+            **placement(source, axes.axes),
+        )
         self.labels = layer
 
 

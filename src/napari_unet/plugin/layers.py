@@ -147,6 +147,42 @@ def _part_of_affine(matrix: Any, kept: list[int]) -> Any:
     return matrix[np.ix_(every, every)]
 
 
+def part_of(layer: Layer) -> dict[str, Any] | None:
+    """Return where a cropped output begins, and in what shape; None: it is whole."""
+    made: dict[str, Any] = layer.metadata.get(KEY, {})
+    return made.get("part")
+
+
+def part_under(image: LayerImage, name: str, labels: Labels) -> tuple[slice, ...]:
+    """Return the part of an image that a labels layer lies on, a slice per axis.
+
+    Parameters
+    ----------
+    image, name
+        An image, and how it is called.
+    labels
+        Of its shape without C, or of a part of that, as *Segment* leaves it.
+
+    Raises
+    ------
+    AxesError
+        If the labels are those of another image.
+    """
+    kept = [i for i, axis in enumerate(image.axes) if axis != "C"]
+    sizes, shape = [image.data.shape[i] for i in kept], list(labels.data.shape)
+    whole = {"start": [0] * len(shape), "of": shape}
+    part = part_of(labels) or whole
+    if part["of"] != sizes:
+        raise AxesError(
+            f"{labels.name} has the shape {tuple(shape)}, but {name} {tuple(sizes)}.",
+            "Choose labels of the same image.",
+        )
+    found: list[slice] = [slice(None)] * len(image.axes)
+    for i, start, n in zip(kept, part["start"], shape, strict=True):
+        found[i] = slice(start, start + n)
+    return tuple(found)
+
+
 def output_name(source: str, what: str) -> str:
     """Return the name of an output layer, such as ``"image [cells]"``."""
     return f"{source} [{what}]"
@@ -199,7 +235,11 @@ def put_layer(viewer: Any, kind: str, data: Any, **given: Any) -> Layer:
         Arguments of the layer, with ``metadata[KEY]`` naming `source` and `output`.
     """
     made = given["metadata"][KEY]
+    is_pyramid = bool(given.get("multiscale"))
     layer = find_output(viewer.layers, made["source"], made["output"])
+    if layer is not None and layer.multiscale != is_pyramid:
+        viewer.layers.remove(layer)  # napari cannot change this in place
+        layer = None
     if layer is None:
         added: Layer = getattr(viewer, f"add_{kind}")(data, **given)
         if kind == "labels":

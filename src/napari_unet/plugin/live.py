@@ -158,8 +158,11 @@ class LiveSeparation(QObject):
         self._preview.cancel()
 
     def _wish(self, wish: Wish) -> None:
-        if self._outputs is None or not meets(wish.box, self._area):
+        outputs = self._outputs
+        if outputs is None or not meets(wish.box, self._area):
             return
+        if wish.sample not in outputs.plan.region.samples:
+            return  # a slider stands beside the region: nothing of it is in view
         self._wanted = replace(wish, box=common(wish.box, self._area))
         if not self._preview.is_running:
             self._start_preview()
@@ -259,5 +262,5 @@ def iter_separate(
             yield SampleLabels(sample, found, colours)
     if separation.link:
         labels = link(labels, held.axes, separation)
-        yield from coloured_alike(outputs, labels, kept.engine)
+        yield from coloured_alike(outputs.plan, held, labels, kept.engine)
     return separation, labels

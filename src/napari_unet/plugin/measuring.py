@@ -10,7 +10,7 @@ import numpy as np
 from napari_unet.engine.measuring import measure_on
 from napari_unet.io.tables import write_table
 from napari_unet.io.units import micrometres
-from napari_unet.plugin.layers import read_layer
+from napari_unet.plugin.layers import part_under, read_layer
 from napari_unet.plugin.scoring import Findings, Position
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def measure_layer(
     return measure_on(
         engine,
         np.asarray(labels.data),
-        None if image is None else _channels_first(image),
+        None if image is None else _channels_first(image, labels),
         axes=axes,
         spatial_axes=axes[n_leading:],
         pixel_size=_pixel_size(labels, n_leading),
@@ -66,9 +66,10 @@ def label_axes(labels: Labels, n_leading: int) -> str:
     return letters
 
 
-def _channels_first(layer: Image) -> Any:
+def _channels_first(layer: Image, labels: Labels) -> Any:
+    """Return what of an image lies under labels, (C, ...)."""
     image = read_layer(layer)
-    pixels = np.asarray(image.data)
+    pixels = np.asarray(image.data[part_under(image, layer.name, labels)])
     if "C" in image.axes:
         return np.moveaxis(pixels, image.axes.index("C"), 0)
     return pixels[None]

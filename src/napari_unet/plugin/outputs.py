@@ -232,4 +232,9 @@ class Outputs:
         )
 
     def _metadata(self, output: str) -> dict[str, Any]:
-        return {KEY: {"source": self.source.name, "output": output}}
+        made = {"source": self.source.name, "output": output}
+        of = self.plan.axes.labels_shape
+        if self.held.shape == of:
+            return {KEY: made}
+        start = [self.held.start[axis] for axis in self.plan.axes.labels_axes]
+        return {KEY: {**made, "part": {"start": start, "of": list(of)}}}

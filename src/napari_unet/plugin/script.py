@@ -31,6 +31,11 @@ SAMPLES = {
 CORRECTED = "These labels were corrected by hand, which this script does not do."
 CORRECTED_COMMENT = (f"# {CORRECTED}", "")
 CORRECTED_PRINT = (f'print("{CORRECTED}")',)
+RESTARTED = (
+    "# The device's memory was full, and smaller tiles than these made the labels in",
+    "# napari: with enough memory the last digits of probabilities may differ.",
+    "",
+)
 
 
 def origin_of(layer: Image) -> dict[str, Any]:
@@ -77,7 +82,18 @@ def copied_note(layer: Layer) -> str:
     """Return what to tell who has copied the script of a layer."""
     if is_edited(layer):
         return "Copied: a script that makes these labels without corrections by hand."
+    if is_restarted(layer.metadata[KEY]):
+        return (
+            "Copied: a script that makes nearly these labels. They took smaller tiles "
+            "than planned, since memory was full."
+        )
     return "Copied: a script that makes exactly these labels."
+
+
+def is_restarted(made: dict[str, Any]) -> bool:
+    """Whether a region was made with smaller tiles than those it is separated in."""
+    planned = made.get("planned_tile", made["tile"])
+    return made["region"] is not None and planned != made["tile"]
 
 
 def is_read_as(layer: Image, origin: dict[str, Any]) -> bool:
@@ -124,6 +140,7 @@ def script_of(made: dict[str, Any], *, corrected: bool = False) -> str:
         f'"""Labels of {made["source"]}, as U-Net Cells {version} made them."""',
         "",
         *CORRECTED_COMMENT * corrected,
+        *RESTARTED * is_restarted(made),
         *_imports(made.get("origin", {})),
         "",
         f"image = {_reading(made.get('origin', {}))}",
@@ -177,7 +194,8 @@ def _is_own_sample(origin: dict[str, Any]) -> bool:
 
 
 def _options(made: dict[str, Any]) -> dict[str, str]:
-    tiling = Tiling.parse({**made["tiling"], "tile": tuple(made["tile"])})
+    tile = made["planned_tile" if is_restarted(made) else "tile"]
+    tiling = Tiling.parse({**made["tiling"], "tile": tuple(tile)})
     options = {
         "axes": repr(made["axes"]),
         "rgb": repr(made["rgb"]),

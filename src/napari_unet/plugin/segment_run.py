@@ -6,6 +6,7 @@ jobs.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from napari_unet.pipeline.region import meets
 from napari_unet.pipeline.running import Backend, run
 from napari_unet.plugin.boxes import box_in_view
 from napari_unet.plugin.coloured import SampleLabels, coloured
-from napari_unet.plugin.job import Job
+from napari_unet.plugin.job import Job, unexpected
 from napari_unet.plugin.large_run import LargeRun
 from napari_unet.plugin.live import LiveSeparation
 from napari_unet.plugin.outputs import Outputs
@@ -35,6 +36,8 @@ from napari_unet.settings import Separation
 if TYPE_CHECKING:
     from napari_unet.errors import UNetError
     from napari_unet.pipeline.result import Segmentation
+
+logger = logging.getLogger(__name__)
 
 # Milliseconds between two drawings of the probabilities, of the whole plane each.
 PAUSE = 150
@@ -216,11 +219,25 @@ class SegmentRun(QObject):
     def _go_on(self) -> None:
         """Add a layer, or do one thing that has waited; the window lives in between."""
         if self._building is not None:
-            self._put_layer()
+            try:
+                self._put_layer()
+            except Exception as error:  # napari refuses a layer
+                logger.debug("unexpected", exc_info=True)
+                self._break_off(unexpected(error))
         elif self._later:
             self._later.popleft()()
         if self._building is not None or self._later:
             self._next_layer.start(0)
+
+    def _break_off(self, error: UNetError) -> None:
+        """End a run that has no layers to show."""
+        was_running = self._job.is_running
+        self._building = self.outputs = None
+        self._later.clear()
+        self._job.cancel()
+        self._on_failed(error)
+        if not was_running:  # else the job says so
+            self._on_stopped()
 
     def _draw_probabilities(self) -> None:
         outputs = self._on_screen()

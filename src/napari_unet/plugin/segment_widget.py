@@ -316,7 +316,7 @@ class SegmentWidget(DockedWidget):
         self._waiting = False
         self.form.layer.detach()
         self._viewer.dims.events.current_step.disconnect(self._run.show_step)
-        for work in (self._model, self._check, self._warming):
+        for work in (self._model, self._check, self._warming, self.form.export):
             work.cancel()
         self._run.close()
 
