@@ -101,6 +101,10 @@ def test_undo_brings_no_old_pixels_into_new_labels(opened):
     np.testing.assert_array_equal(layer.data, ONE)
 
 
+# A run without a window around it must not be destroyed by Python's collector.
+_RUNS: list[object] = []
+
+
 @pytest.mark.parametrize("fails", [True, False])
 def test_what_a_failed_run_left_is_separated(opened, qtbot, monkeypatch, fails):
     from napari_unet.plugin.segment_run import Order, SegmentRun
@@ -116,6 +120,7 @@ def test_what_a_failed_run_left_is_separated(opened, qtbot, monkeypatch, fails):
         return np.zeros(1, np.uint8)
 
     run, asked, errors = SegmentRun(viewer), [], []
+    _RUNS.append(run)
     monkeypatch.setattr(run, "separate", asked.append)
     run.failed.connect(errors.append)
     backend = SimpleNamespace(separate=separate, facts=dict)
