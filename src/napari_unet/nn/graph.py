@@ -23,7 +23,7 @@ from napari_unet.graph_settings import (
 )
 from napari_unet.nn.graph_layers import make_layer
 from napari_unet.nn.graph_sizes import propagate
-from napari_unet.nn.unet import Undrawn
+from napari_unet.nn.undrawn import Undrawn
 
 # Where the layers without weights live: no module of a file is called so.
 PLAIN = "(plain)"
@@ -90,8 +90,12 @@ class GraphNetwork(nn.Module):
         )
 
     def along(self, axis: int) -> GraphNetwork:
-        """Return a 2-D, one-channel twin with this network's spatial `axis` as Y."""
-        return GraphNetwork(_thin(self.architecture, axis))
+        """Return a 2-D, one-channel twin with this network's spatial `axis` as Y.
+
+        It has no values yet.
+        """
+        with Undrawn():  # another thread may be drawing a network's first weights
+            return GraphNetwork(_thin(self.architecture, axis))
 
     def fold_batch_norm(self) -> None:
         """Fold each batch norm into the convolution that it alone reads, in place."""

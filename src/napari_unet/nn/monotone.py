@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from napari_unet.nn.undrawn import Undrawn
+
 CONVOLUTIONS = (
     nn.Conv1d,
     nn.Conv2d,
@@ -45,7 +47,8 @@ def monotone_copy(network: nn.Module, *, thin: bool) -> nn.Module:
         if isinstance(module, NO_MATTER):
             replaced[id(module)] = nn.Identity()
         elif thin and type(module) in CONVOLUTIONS:
-            replaced[id(module)] = ThinConvolution(module)
+            with Undrawn():  # all values are set below
+                replaced[id(module)] = ThinConvolution(module)
     # What has a stand-in in the memo is not copied, wherever it is used.
     found = copy.deepcopy(network, replaced)
     found = found.to("cpu", torch.float64).eval().requires_grad_(False)

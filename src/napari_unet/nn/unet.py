@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from napari_unet.errors import AxesError, CheckpointError, SettingsError
+from napari_unet.nn.undrawn import Undrawn
 from napari_unet.settings import Architecture
 
 CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -124,11 +124,13 @@ class UNet(nn.Module):
     def along(self, axis: int) -> UNet:
         """Return a 2-D, one-channel twin with this network's spatial `axis` as Y.
 
-        Nothing is pooled along X: its geometry along Y is cheap to probe.
+        Nothing is pooled along X: its geometry along Y is cheap to probe. It has no
+        values yet.
         """
         pooling = tuple((stage[axis], 1) for stage in self.pooling)
         thin = {"in_channels": 1, "out_channels": 1, "base_channels": 1}
-        return UNet(self.architecture.replace(ndim=2, pooling=pooling, **thin))
+        with Undrawn():  # another thread may be drawing a network's first weights
+            return UNet(self.architecture.replace(ndim=2, pooling=pooling, **thin))
 
     def _check(self, x: Tensor) -> None:
         arch = self.architecture
@@ -243,18 +245,6 @@ def empty_unet(architecture: Architecture) -> UNet:
     """
     with torch.device("meta"), Undrawn():
         return UNet(architecture)
-
-
-class Undrawn(TorchFunctionMode):
-    """Leaves out the functions of `torch.nn.init`."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        given = dict(kwargs or {})
-        if getattr(func, "__module__", "") == "torch.nn.init":
-            return given.get("tensor", args[0] if args else None)
-        return func(*args, **given)
 
 
 def _initialise(module: nn.Module) -> None:
