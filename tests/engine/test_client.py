@@ -153,6 +153,30 @@ def test_a_killed_worker_is_an_error_and_the_next_call_starts_another(tmp_path):
         engine.close()
 
 
+def test_a_stream_closed_before_tls_is_a_lost_connection(engine, monkeypatch):
+    def closed(*_args, **_options):
+        raise ValueError("IOStream is not idle; cannot convert to SSL")
+
+    client = engine.client()
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "scatter", closed)
+        with pytest.raises(WorkerError, match="connection to the worker was lost"):
+            engine.send(b"here")
+    assert engine.client() is not client
+
+
+def test_another_error_is_not_taken_for_a_lost_connection(engine, monkeypatch):
+    def wrong(*_args, **_options):
+        raise ValueError("no such thing")
+
+    client = engine.client()
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "scatter", wrong)
+        with pytest.raises(ValueError, match="no such thing"):
+            engine.send(b"here")
+    assert engine.client() is client
+
+
 def test_what_a_task_prints_does_not_stop_the_worker(engine):
     for _ in range(3):
         future = engine.submit(print, "x" * 2**16)

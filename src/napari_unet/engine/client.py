@@ -22,6 +22,7 @@ from napari_unet.core.axes import ArrayLike
 from napari_unet.core.events import Event
 from napari_unet.engine import worker_tasks
 from napari_unet.engine.compute import Compute as Compute
+from napari_unet.engine.connections import is_ended
 from napari_unet.engine.worker_process import WorkerProcess
 from napari_unet.engine.worker_tasks import NetworkUse
 from napari_unet.errors import WorkerError
@@ -272,7 +273,9 @@ class Engine:
         """Say what a broken connection means; nothing in here raises a task's error."""
         try:
             yield
-        except (OSError, CancelledError):
+        except Exception as error:
+            if not is_ended(error):
+                raise
             logger.debug("connection", exc_info=True)
             self._lost(client)
 

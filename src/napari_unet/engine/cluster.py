@@ -18,11 +18,12 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.engine.connections import is_ended
 from napari_unet.engine.executors import Run
 from napari_unet.engine.items import Item
 from napari_unet.engine.job import Job
 from napari_unet.engine.work import Work
-from napari_unet.errors import UNetError, WorkerError
+from napari_unet.errors import WorkerError
 from napari_unet.nn.device import n_devices
 
 if TYPE_CHECKING:
@@ -172,24 +173,21 @@ def _result(
 @contextlib.contextmanager
 def told(problem: str | Callable[[], str]) -> Iterator[None]:
     """Turn what distributed raises when something has died into a `WorkerError`."""
-    from concurrent.futures import CancelledError
-
     from distributed import KilledWorker
-    from distributed.client import ClosedClientError
 
     try:
         yield
-    except UNetError:
-        raise
     except KilledWorker as error:
         raise WorkerError(
             f"One block has ended worker after worker ({error.task}).",
             "Give each worker more memory, or choose a smaller block. " + RESUME,
         ) from None
-    except (CancelledError, ClosedClientError, OSError, TimeoutError) as error:
+    except Exception as error:
+        if not is_ended(error):
+            raise
         said = problem if isinstance(problem, str) else problem()
         # What a cancelled item says of itself is advice to programmers.
-        why = f" ({error})" if isinstance(error, (OSError, TimeoutError)) else ""
+        why = f" ({error})" if isinstance(error, OSError) else ""
         raise WorkerError(said + why, RESUME) from None
 
 
