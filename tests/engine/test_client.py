@@ -106,8 +106,7 @@ def test_what_is_looked_at_is_separated_as_the_whole_is(engine, card, nuclei):
     assert kept.put(found.probabilities) is pixels, "sent once"
     box = (slice(0, 288), slice(0, 320))
     sight = Sight(box, found.channels, found.separation)
-    first = engine.ask(worker_tasks.look, pixels, None, sight)
-    looked = engine.result(first)
+    looked = engine.call_beside(worker_tasks.look, pixels, None, sight)
     assert isinstance(looked, Looked)
     assert looked.labels.decode().dtype == np.int32
     np.testing.assert_array_equal(looked.labels.decode(), found.labels)
@@ -117,12 +116,20 @@ def test_what_is_looked_at_is_separated_as_the_whole_is(engine, card, nuclei):
     grown = kept.separate(found.probabilities, found.channels, looser, semantic=False)
     np.testing.assert_array_equal(grown, found.separate(looser))
     assert (grown > 0).sum() > (found.labels > 0).sum()
-    again = engine.call(
-        worker_tasks.look, pixels, first, Sight(box, found.channels, looser)
-    )
+    wider = Sight(box, found.channels, looser)
+    again = engine.call_beside(worker_tasks.look, pixels, looked, wider)
     old = found.labels > 0
     same = again.colours[grown][old] == looked.colours[found.labels][old]
     assert same.mean() > 0.95
+
+
+def test_a_task_beside_others_fails_with_its_own_sentence(engine):
+    with pytest.raises(CheckpointError, match="no-such-model"):
+        engine.call_beside(worker_tasks.load, "no-such-model")
+    pixels = engine.send(np.zeros((1, 8, 8), np.uint16))
+    engine.release()
+    with pytest.raises(WorkerError, match="no longer holds"):
+        engine.call_beside(worker_tasks.look, pixels, None, None)
 
 
 def test_what_a_worker_holds_is_bounded_and_forgotten(engine):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from napari_unet.core.axes import ArrayLike
 from napari_unet.core.events import Event
-from napari_unet.engine import worker_tasks
+from napari_unet.engine import beside, worker_tasks
 from napari_unet.engine.compute import Compute as Compute
 from napari_unet.engine.connections import is_ended
 from napari_unet.engine.worker_process import WorkerProcess
@@ -90,12 +90,26 @@ class Engine:
         UNetError
             Whatever the task raises.
         """
-        result: Result = self.result(self.ask(task, *args, **kwargs))
+        result: Result = self.result(
+            self.submit(task, *args, priority=URGENT, **kwargs)
+        )
         return result
 
-    def ask(self, task: Callable[..., Any], *args: Any, **kwargs: Any) -> Future:
-        """Send a task that goes ahead of tiles, and return its future."""
-        return self.submit(task, *args, priority=URGENT, **kwargs)
+    def call_beside(self, task: Callable[..., Result], *args: Any) -> Result:
+        """Run a quick task at once, beside others; futures stand for what was sent.
+
+        Raises
+        ------
+        WorkerError, UNetError
+            As `call`.
+        """
+        client = self.client()
+        with self._connection(client):
+            answer = beside.call(client, self._place, task, args)
+        if answer.error is not None:
+            raise answer.error
+        result: Result = answer.value
+        return result
 
     def start(self, task: Callable[..., Any], *args: Any) -> None:
         """Send a task whose result nobody waits for."""

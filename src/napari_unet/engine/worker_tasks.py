@@ -104,11 +104,6 @@ class Looked:
     labels: RunLengths
     colours: Colours
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of both."""
-        return self.labels.nbytes + int(self.colours.nbytes)
-
 
 def describe(source: str, *, trust: bool = False, choices: Choices = ()) -> ModelCard:
     """Load a model and return its card."""

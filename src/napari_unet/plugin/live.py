@@ -4,8 +4,8 @@ A preview separates the part of the plane on screen, at once; objects that its e
 are provisional. When the sliders rest, all of the image is separated as a full run
 would, so what stays is never a preview.
 
-The worker holds the probabilities and what it showed last. A slider's move sends it
-settings, and brings labels back as runs.
+The worker holds the probabilities. A slider's move sends it settings and what it showed
+last, and brings labels back, both as runs.
 """
 
 from __future__ import annotations
@@ -42,8 +42,6 @@ from napari_unet.plugin.outputs import Outputs, sample_key
 from napari_unet.settings import Separation
 
 if TYPE_CHECKING:
-    from distributed import Future
-
     from napari_unet.engine.client import Engine
 
 Array = npt.NDArray[Any]
@@ -78,12 +76,12 @@ class Wish:
 class Preview:
     """Provisional labels of a box, numbered so that napari colours them.
 
-    `seen` is what the worker made of it, and holds.
+    `seen` is what the worker made of it, which tells the next what it looked like.
     """
 
     wish: Wish
     labels: Array
-    seen: Any
+    seen: Looked
 
 
 class LiveSeparation(QObject):
@@ -113,7 +111,7 @@ class LiveSeparation(QObject):
         self._area: Box = ()
         self._wanted: Wish | None = None
         self._last: tuple[Separation, Sample] | None = None
-        self._seen: tuple[Any, Future | None] = (None, None)
+        self._seen: tuple[Any, Looked | None] = (None, None)
 
     def attach(self, outputs: Outputs, engine: Engine) -> None:
         """Follow another result."""
@@ -173,14 +171,14 @@ class LiveSeparation(QObject):
         if outputs is None or kept is None or wish is None:
             return
         place, seen = self._seen
-        before = seen if place == _place(wish, kept) else None
+        before = seen if place == _place(wish) else None
         self._preview.start(once(lambda: see(outputs, kept, wish, before)))
 
     def _on_preview(self, preview: Preview) -> None:
-        outputs, kept, wish = self._outputs, self._kept, preview.wish
-        if outputs is not None and kept is not None and outputs.is_complete:
+        outputs, wish = self._outputs, preview.wish
+        if outputs is not None and outputs.is_complete:
             outputs.preview(wish.sample, wish.box, preview.labels)
-            self._seen = (_place(wish, kept), preview.seen)
+            self._seen = (_place(wish), preview.seen)
 
     def _on_preview_stopped(self) -> None:
         if self._wanted is not None:
@@ -199,13 +197,13 @@ class LiveSeparation(QObject):
             self._outputs.finish_sample(event.sample, event.labels, event.colours)
 
 
-def _place(wish: Wish, kept: KeptPixels) -> Any:
-    """Return where a wish looks, and the worker that sees it."""
-    return kept.engine.pid, sample_key(wish.sample), str(wish.box)
+def _place(wish: Wish) -> Any:
+    """Return where a wish looks."""
+    return sample_key(wish.sample), str(wish.box)
 
 
 def see(
-    outputs: Outputs, kept: KeptPixels, wish: Wish, before: Future | None
+    outputs: Outputs, kept: KeptPixels, wish: Wish, before: Looked | None
 ) -> Preview:
     """Separate what is wished for on the worker.
 
@@ -218,7 +216,7 @@ def see(
     wish
         What to separate.
     before
-        What was seen of the same box last, on the worker; None: what is painted counts.
+        What was seen of the same box last; None: what is painted counts.
     """
     engine, plan = kept.engine, outputs.plan
     held, stored = outputs.held, outputs.probabilities
@@ -226,20 +224,18 @@ def see(
     part = held.probabilities(stored, wish.sample, wish.box)
     whole = held.probabilities(stored, wish.sample)
     if not wish.is_settled:
-        pixels, box = np.ascontiguousarray(part), every
+        pixels, box = engine.send(np.ascontiguousarray(part)), every
     elif whole.nbytes <= LARGEST_KEPT:
         pixels, box = kept.put(whole), within(wish.box, held.area)
     else:
         pixels, box = kept.put(part), every
     sight = Sight(box, plan.model.recipe.channels, wish.separation, plan.semantic)
-    shown: Any = before
-    if before is None or before.status != "finished":
+    if before is None:
         painted = outputs.painted(wish.sample, wish.box)
-        shown = Looked(encode(painted), np.arange(N_COLOURS + 1, dtype=np.uint8))
-    future = engine.ask(worker_tasks.look, pixels, shown, sight)
-    looked = engine.result(future)
+        before = Looked(encode(painted), np.arange(N_COLOURS + 1, dtype=np.uint8))
+    looked = engine.call_beside(worker_tasks.look, pixels, before, sight)
     numbers = outputs.provisional_numbers(wish.sample, looked.colours)
-    return Preview(wish, looked.labels.decode(numbers), future)
+    return Preview(wish, looked.labels.decode(numbers), looked)
 
 
 def iter_separate(
