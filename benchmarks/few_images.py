@@ -1,56 +1,47 @@
-"""From scratch on a few images: ours against a plain MONAI U-Net, in the same minutes.
+"""Nuclei from scratch on a few images: ours beside others, in the same minutes.
 
-    python benchmarks/few_images.py DATA --minutes 10 [--images 16] [--draws 1]
+    python benchmarks/few_images.py DATA [--images 5,16,64,0] [--draws 3] [--minutes 10]
+        [--methods ours,two-class,monai,stardist] [--stardist PYTHON]
 
-DATA holds train and test, each with images and labels (dsb2018_fluo). For each draw the
-same images, patches of 256 px, batch, network width, minutes and threads are given to
+DATA holds train and test, each with images and labels (dsb2018_fluo); 0 images are all
+of them, once. For each draw the same images, patches of 256 px, batches, minutes and
+threads are given to
 
 - ours: the defaults of `nu.train`, part of the images kept to tune thresholds;
 - two-class: the loss of 2015 (`Loss.ronneberger2015`) without border weights;
-- MONAI: its U-Net, Dice and cross-entropy, flips, turns and intensities, all images for
-  training, foreground above 0.5, connected components.
+- monai: its U-Net, Dice and cross-entropy, flips, turns and intensities, all images for
+  training, foreground above 0.5, connected components;
+- stardist: its package, whose environment few_stardist.py tells how to make.
 
-Test images are only scored. Rows are kept in `--runs` and not measured again; the page
-docs/few-images.md is written from them.
+Test images are only scored. Rows lie in benchmarks/results/few, named by images, draw,
+place of the method in this list, and minutes; what is there is not measured again.
+benchmarks/accuracy.py puts them into docs/accuracy.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Callable
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from skimage.measure import label as connected_components
-from torch import nn
+from few_methods import METHODS, Labels, Task
+from write_docs import processor
 
 import napari_unet as nu
 from napari_unet.core.touching import touching_recall
 from napari_unet.io.pairing import find_pairs
 from napari_unet.io.training_data import TrainingImage, load_pairs
-from napari_unet.nn.samples import normalised
-from napari_unet.nn.training import train
-from napari_unet.settings import Normalization
-from napari_unet.training_settings import Loss, Training
 
-TARGET = Path(__file__).parents[1] / "docs" / "few-images.md"
-PATCH, BATCH, WIDTH = 256, 4, 16
-SMALLEST = 15
-Labels = list[np.ndarray]
-
-
-class Task(NamedTuple):
-    """What every method is given."""
-
-    images: list[TrainingImage]
-    test: list[TrainingImage]
-    minutes: float
-    seed: int
-    folder: Path
+RESULTS = Path(__file__).parent / "results" / "few"
+SCORES = ("ap@0.5", "ap@0.75", "mean_ap_50_90", "touching")
+NAMES = {name: key for key, (name, _) in METHODS.items()}
+OURS = METHODS["ours"][0]
+Row = dict[str, Any]
 
 
 def read(folder: Path) -> list[TrainingImage]:
@@ -58,165 +49,150 @@ def read(folder: Path) -> list[TrainingImage]:
     return sorted(load_pairs(find_pairs(folder)), key=lambda image: image.name)
 
 
-def ours(task: Task, loss: Loss | None = None) -> Labels:
-    """`nu.train` with its defaults, or with another loss."""
-    settings = Training(
-        minutes=task.minutes, random_seed=task.seed, batch=BATCH, base_channels=WIDTH
-    )
-    if loss is not None:
-        settings = settings.replace(loss=loss)
-    out = task.folder / "ours.safetensors"
-    train(task.images, settings, out=out, overwrite=True)
-    model = nu.load_model(out)
-    return [nu.segment(i.image, model, axes="CYX").labels for i in task.test]
-
-
-def without_weights(task: Task) -> Labels:
-    """The two-class form without border weights."""
-    return ours(task, Loss.ronneberger2015().replace(w0=0.0))
-
-
-def monai(task: Task) -> Labels:
-    """A plain MONAI U-Net with Dice and cross-entropy."""
-    from monai.losses import DiceCELoss
-    from monai.networks.nets import UNet
-
-    torch.manual_seed(task.seed)
-    rng = np.random.default_rng(task.seed)
-    network = UNet(2, 1, 2, [WIDTH * 2**i for i in range(5)], [2] * 4, num_res_units=2)
-    loss = DiceCELoss(to_onehot_y=True, softmax=True)
-    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
-    settings = Normalization()
-    images = [normalised(i.image, settings) for i in task.images]
-    truth = [(i.labels > 0)[None] for i in task.images]
-    started = time.perf_counter()
-    while (used := (time.perf_counter() - started) / (60 * task.minutes)) < 1:
-        optimizer.param_groups[0]["lr"] = 1e-3 * 0.5 * (1 + np.cos(np.pi * used))
-        pairs = [_patch(images, truth, rng) for _ in range(BATCH)]
-        x, y = (
-            torch.from_numpy(np.stack(arrays)) for arrays in zip(*pairs, strict=True)
-        )
-        optimizer.zero_grad()
-        loss(network(x), y).backward()
-        optimizer.step()
-    return [_by_components(network.eval(), i, settings) for i in task.test]
-
-
-def _patch(
-    images: Labels, truth: Labels, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """A random crop, mirrored, turned, brighter or darker."""
-    index = rng.integers(len(images))
-    both = np.concatenate([images[index], truth[index].astype(np.float32)])
-    short = [max(0, PATCH - n) for n in both.shape[1:]]
-    both = np.pad(both, [(0, 0), (0, short[0]), (0, short[1])], mode="reflect")
-    y, x = (rng.integers(n - PATCH + 1) for n in both.shape[1:])
-    patch = both[:, y : y + PATCH, x : x + PATCH]
-    patch = np.rot90(patch, rng.integers(4), (1, 2))
-    if rng.random() < 0.5:
-        patch = patch[:, ::-1]
-    image = patch[:1] * rng.uniform(0.7, 1.3) + rng.uniform(-0.1, 0.1)
-    return np.ascontiguousarray(image, np.float32), np.ascontiguousarray(patch[1:])
-
-
-def _by_components(
-    network: nn.Module, image: TrainingImage, settings: Normalization
-) -> np.ndarray:
-    pixels = normalised(image.image, settings)
-    short = [-n % 16 for n in pixels.shape[1:]]
-    padded = np.pad(pixels, [(0, 0), (0, short[0]), (0, short[1])], mode="reflect")
-    with torch.inference_mode():
-        foreground = network(torch.from_numpy(padded)[None]).softmax(1)[0, 1] > 0.5
-    mask = foreground.numpy()[: pixels.shape[1], : pixels.shape[2]]
-    labels = connected_components(mask, connectivity=1)
-    small = np.bincount(labels.ravel()) < SMALLEST
-    return np.where(small[labels], 0, labels).astype(np.int32)
-
-
-METHODS: dict[str, Callable[[Task], Labels]] = {
-    "ours": ours,
-    "two-class, w0 = 0": without_weights,
-    "MONAI U-Net, Dice-CE, components": monai,
-}
-
-
 def score(labels: Labels, test: list[TrainingImage]) -> dict[str, float]:
     """Scores on the test images."""
     truth = [image.labels for image in test]
     found = nu.evaluate(labels, truth).summary()
     n_recalled, n_pairs = touching_recall(labels, truth)
-    kept = ("ap@0.5", "ap@0.75", "mean_ap_50_90")
+    found["touching"] = n_recalled / n_pairs
+    return {name: float(found[name]) for name in SCORES}
+
+
+def tasks(arguments: argparse.Namespace) -> Iterator[tuple[str, Task]]:
+    """Yield each draw: how its files are named, and what all methods are given."""
+    images, test = (read(arguments.data / part) for part in ("train", "test"))
+    for count in map(int, arguments.images.split(",")):
+        for draw in range(arguments.draws if count else 1):
+            order = np.random.default_rng(draw).permutation(len(images))
+            chosen = [images[i] for i in sorted(order[: count or None])]
+            task = Task(
+                chosen, test, arguments.minutes, draw, Path(), arguments.stardist
+            )
+            yield f"{count}_{draw}", task
+
+
+def measure(task: Task, key: str) -> Row:
+    """Train by one method, score, and note what it took."""
+    name, method = METHODS[key]
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = method(task._replace(folder=Path(folder)))
     return {
-        **{name: float(found[name]) for name in kept},
-        "touching": n_recalled / n_pairs,
+        "images": len(task.images),
+        "draw": task.seed,
+        "method": name,
+        "minutes": task.minutes,
+        "steps": outcome.steps,
+        "threads": torch.get_num_threads(),
+        "processor": processor(),
+        **score(outcome.labels, task.test),
     }
 
 
-def measure(arguments: argparse.Namespace) -> list[dict]:
-    """A row per number of images, draw and method, from disk where it is there."""
-    arguments.runs.mkdir(parents=True, exist_ok=True)
-    train_images = read(arguments.data / "train")
-    test = read(arguments.data / "test")
-    rows = []
-    for count in (int(text) for text in arguments.images.split(",")):
-        for draw in range(arguments.draws):
-            chosen = np.random.default_rng(draw).permutation(len(train_images))
-            images = [train_images[i] for i in sorted(chosen[: count or None])]
-            task = Task(images, test, arguments.minutes, draw, arguments.runs)
-            for index, (name, method) in enumerate(METHODS.items()):
-                key = f"{count}_{draw}_{index}_{arguments.minutes:g}.json"
-                record = arguments.runs / key
-                if not record.exists():
-                    row = {"images": len(images), "draw": draw, "method": name}
-                    row |= score(method(task), test)
-                    record.write_text(json.dumps(row))
-                rows.append(json.loads(record.read_text()))
-                print(rows[-1], flush=True)
-    return rows
+def rows(results: Path = RESULTS) -> list[Row]:
+    """Return what is measured; of rows that lack it, minutes are in the file's name."""
+    found = []
+    for path in sorted(results.glob("*.json")):
+        minutes = float(path.stem.split("_")[-1])
+        found.append({"minutes": minutes, **json.loads(path.read_text())})
+    return found
 
 
-def page(rows: list[dict], minutes: float) -> list[str]:
-    """The page: means over the draws, and the spread of AP@0.5."""
-    threads = torch.get_num_threads()
+def means(found: list[Row]) -> dict[str, Row]:
+    """Means over the draws, as ``few-IMAGES-METHOD``; of the longest training alone."""
+    longest = max((row["minutes"] for row in found), default=0.0)
+    groups: dict[str, list[Row]] = {}
+    for row in (row for row in found if row["minutes"] == longest):
+        key = f"few-{row['images']}-{NAMES[row['method']]}"
+        groups.setdefault(key, []).append(row)
+    return {
+        key: {name: float(np.mean([row[name] for row in of])) for name in SCORES}
+        for key, of in groups.items()
+    }
+
+
+def tables(results: Path = RESULTS) -> list[str]:
+    """Return a table for each number of minutes."""
+    found = rows(results)
+    lines: list[str] = []
+    for minutes in sorted({row["minutes"] for row in found}, reverse=True):
+        lines += _table([row for row in found if row["minutes"] == minutes], minutes)
+    return lines
+
+
+def _table(found: list[Row], minutes: float) -> list[str]:
+    # Rows of an older form of this script do not say where they were measured.
+    known = [row for row in found if "processor" in row]
+    where = {f" on {row['threads']} threads of {row['processor']}" for row in known}
     lines = [
-        "# From scratch on a few images",
+        f"{minutes:g} minutes each{' or'.join(sorted(where))}; means over the draws:",
         "",
-        "Written by `python benchmarks/few_images.py DATA` on dsb2018_fluo: training images",
-        f"drawn at random, {minutes:g} minutes each on {threads} CPU threads, scored on the "
-        "27 test images",
-        "(AP pooled; *touching*: pairs of touching nuclei of which both are found).",
-        "",
-        "| images | method | AP@0.5 | lowest to highest | mean AP 0.5..0.9 | touching |",
-        "|---|---|---|---|---|---|",
+        "| images | method | AP@0.5 | lowest to highest (draws) | AP@0.75 | mean AP "
+        "| touching | steps |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    keys = dict.fromkeys((row["images"], row["method"]) for row in rows)
-    for images, method in keys:
-        of = [r for r in rows if (r["images"], r["method"]) == (images, method)]
-        mean = {
-            name: np.mean([row[name] for row in of])
-            for name in ("ap@0.5", "mean_ap_50_90", "touching")
-        }
+    groups: dict[tuple[int, str], list[Row]] = {}
+    for row in found:
+        groups.setdefault((row["images"], row["method"]), []).append(row)
+    order = list(NAMES)
+    for images, method in sorted(groups, key=lambda k: (k[0], order.index(k[1]))):
+        of = groups[images, method]
+        mean = {name: np.mean([row[name] for row in of]) for name in SCORES}
         aps = [row["ap@0.5"] for row in of]
+        steps = [row["steps"] for row in of if "steps" in row]
         lines.append(
             f"| {images} | {method} | {mean['ap@0.5']:.3f} "
             f"| {min(aps):.3f} to {max(aps):.3f} ({len(aps)}) "
-            f"| {mean['mean_ap_50_90']:.3f} | {mean['touching']:.3f} |"
+            f"| {mean['ap@0.75']:.3f} | {mean['mean_ap_50_90']:.3f} "
+            f"| {mean['touching']:.3f} | {f'{np.mean(steps):.0f}' if steps else '-'} |"
+        )
+    return [*lines, "", *_verdicts(groups), ""]
+
+
+def _verdicts(groups: dict[tuple[int, str], list[Row]]) -> list[str]:
+    """Say for each number of images whether ours is ahead of all others."""
+    lines = []
+    for images in sorted({images for images, _ in groups}):
+        aps = {
+            method: float(np.mean([row["ap@0.5"] for row in of]))
+            for (n, method), of in groups.items()
+            if n == images
+        }
+        own = aps.pop(OURS, None)
+        if own is None or not aps:
+            continue
+        best = max(aps, key=lambda method: aps[method])
+        word = "ahead of" if own > aps[best] else "**behind**"
+        lines.append(
+            f"- {images} images: ours is {word} the best of {len(aps)} other(s), "
+            f"{best}: AP@0.5 {own:.3f} against {aps[best]:.3f}."
         )
     return lines
 
 
 def main() -> None:
-    """Measure what is missing and write the page."""
+    """Measure what is not measured yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
+    parser.add_argument("--images", default="5,16,64,0", help="numbers; 0 for all")
+    parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--images", default="16", help="numbers; 0 for all")
-    parser.add_argument("--draws", type=int, default=1)
-    parser.add_argument("--runs", type=Path, default=Path("runs/few"))
+    parser.add_argument("--methods", help="by comma; all that can run if not given")
+    parser.add_argument("--stardist", type=Path, help="the Python that has StarDist")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    rows = measure(arguments)
-    TARGET.write_text("\n".join(page(rows, arguments.minutes)) + "\n")
-    print(f"{TARGET} is written")
+    able = [key for key in METHODS if key != "stardist" or arguments.stardist]
+    methods = arguments.methods.split(",") if arguments.methods else able
+    if unable := set(methods) - set(able):
+        parser.error(f"{', '.join(sorted(unable))}: unknown, or --stardist is missing")
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    order = list(METHODS)
+    for name, task in tasks(arguments):
+        for key in methods:
+            file = f"{name}_{order.index(key)}_{arguments.minutes:g}.json"
+            record = arguments.results / file
+            if not record.exists():
+                record.write_text(json.dumps(measure(task, key), indent=1) + "\n")
+            print(record.read_text(), flush=True)
 
 
 if __name__ == "__main__":

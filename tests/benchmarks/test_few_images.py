@@ -1,0 +1,67 @@
+"""The table of few images: means over draws, and a verdict that is computed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def few() -> ModuleType:
+    """The script, imported as it is when run."""
+    sys.path.insert(0, str(FOLDER))
+    try:
+        import few_images
+
+        return few_images
+    finally:
+        sys.path.remove(str(FOLDER))
+
+
+def write(folder: Path, few: ModuleType, name: str, value: float, **facts: object):
+    """Write a row as `measure` does; `name` is images, draw, method, minutes."""
+    images, draw, index, _ = name.split("_")
+    method = list(few.NAMES)[int(index)]
+    row = {"images": int(images), "draw": int(draw), "method": method}
+    scores = dict.fromkeys(few.SCORES, value)
+    (folder / f"{name}.json").write_text(json.dumps({**row, **facts, **scores}))
+
+
+def test_means_spread_and_verdict(few: ModuleType, tmp_path: Path) -> None:
+    for draw, value in enumerate((0.5, 0.6, 0.85)):
+        write(tmp_path, few, f"16_{draw}_0_10", value, steps=100 * draw)
+    write(tmp_path, few, "16_0_3_10", 0.7, steps=7, threads=2, processor="P")
+    write(tmp_path, few, "5_0_0_10", 0.4)
+    write(tmp_path, few, "5_0_2_10", 0.3)
+    text = few.tables(tmp_path)
+    assert text[0] == "10 minutes each on 2 threads of P; means over the draws:"
+    assert (
+        "| 16 | ours | 0.650 | 0.500 to 0.850 (3) | 0.650 | 0.650 | 0.650 | 100 |"
+        in text
+    )
+    assert any(line.startswith("- 5 images: ours is ahead of") for line in text)
+    (behind,) = [line for line in text if line.startswith("- 16 images")]
+    assert "**behind** the best of 1 other(s), StarDist" in behind
+    assert "0.650 against 0.700" in behind
+
+
+def test_minutes_are_not_mixed(few: ModuleType, tmp_path: Path) -> None:
+    """Rows that do not say their minutes have them in their name."""
+    write(tmp_path, few, "16_0_0_10", 0.5)
+    write(tmp_path, few, "16_1_0_0.3", 0.1)
+    write(tmp_path, few, "16_2_0_2", 0.2, minutes=10.0)
+    text = "\n".join(few.tables(tmp_path))
+    assert text.index("10 minutes each;") < text.index("0.3 minutes each;")
+    means = few.means(few.rows(tmp_path))
+    assert means == {"few-16-ours": dict.fromkeys(few.SCORES, pytest.approx(0.35))}
+
+
+def test_nothing_measured(few: ModuleType, tmp_path: Path) -> None:
+    assert few.tables(tmp_path) == []
+    assert few.means([]) == {}
