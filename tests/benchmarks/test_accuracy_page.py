@@ -1,0 +1,103 @@
+"""The page on accuracy says what its rows say, and nothing that was typed by hand."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from skimage.metrics import adapted_rand_error, variation_of_information
+from skimage.segmentation import expand_labels
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def page() -> ModuleType:
+    """The script that writes sections, imported as it is when run."""
+    sys.path.insert(0, str(FOLDER))
+    try:
+        import evidence_page
+
+        return evidence_page
+    finally:
+        sys.path.remove(str(FOLDER))
+
+
+def row(page: ModuleType, name: str, value: float) -> dict[str, object]:
+    """A row in which every score that the page names is `value`."""
+    scores = dict.fromkeys(page.HEADINGS, value)
+    text = page.READINGS.read_text()
+    scores |= {score: value for _, score in page.PLACEHOLDER.findall(text)}
+    scores["dice of tumour, by image"] = value
+    facts = {"images": 7, "minutes": 2.5, "steps": 1200, "threads": 2}
+    said = {"processor": "a processor", "curve": [0.1, 0.2], "validated_by": "seg"}
+    return {"method": page.ROWS[name].method, **facts, **said, **scores}
+
+
+def test_every_row_has_its_place_and_its_reading(page: ModuleType) -> None:
+    sections = page.sections()
+    names = [name for section in sections for name in section["rows"]]
+    assert names == list(page.ROWS)
+    for section in sections:
+        assert set(section["readings"]) == set(section["rows"])
+
+
+def test_readings_hold_no_score_typed_by_hand(page: ModuleType) -> None:
+    for section in page.sections():
+        for text in (section["about"], *section["readings"].values()):
+            bare = page.PLACEHOLDER.sub("", text).replace("AP@0.5", "")
+            assert not re.search(r"\b[01]?\.\d", bare.replace("2.19", "")), text
+
+
+def test_what_is_not_measured_is_said(page: ModuleType) -> None:
+    text = "\n".join(page.page({}))
+    assert text.count("| not measured yet |") == len(page.ROWS)
+    assert not page.PLACEHOLDER.search(text)
+    assert "reached" not in text
+
+
+def test_a_reading_waits_for_the_rows_that_it_names(page: ModuleType) -> None:
+    rows = {"dic": row(page, "dic", 0.8)}
+    assert page.filled("{dic:seg} and\n{n2dl:seg}", rows) == ""
+    assert page.filled("{dic:seg} of\n{dic:ap@0.5}", rows) == "0.800 of 0.800"
+    with pytest.raises(KeyError, match="no such"):
+        page.filled("{dic:no such}", rows)
+
+
+@pytest.mark.parametrize(("value", "n_reached"), [(0.01, 2), (0.8, 5), (0.95, 8)])
+def test_all_measured(page: ModuleType, value: float, n_reached: int) -> None:
+    rows = {name: row(page, name, value) for name in page.ROWS}
+    text = "\n".join(page.page(rows))
+    assert "not measured yet" not in text
+    assert not page.PLACEHOLDER.search(text)
+    n_aims = sum(len(section["reach"]) for section in page.sections())
+    assert text.count(": reached, ") == n_reached
+    assert text.count(": **missed**, ") == n_aims - n_reached
+    assert text.count(f"{value:.3f}") > len(rows)
+
+
+def test_membranes_against_scikit_image(page: ModuleType) -> None:
+    membranes = page.ROWS["em"].metric
+    rng = np.random.default_rng(0)
+    truth = np.kron(rng.permutation(36).reshape(6, 6), np.ones((24, 24), int)) + 1
+    truth[::24], truth[:, ::24] = 0, 0
+    found = np.where(rng.random(truth.shape) < 0.1, 0, truth)
+    found[found == truth[4, 4]] = truth[4, 36]
+    scores = membranes([found], [truth])
+    grown = expand_labels(found, distance=100)
+    error = adapted_rand_error(truth, grown, ignore_labels=(0,))[0]
+    # It counts pairs of two pixels; the challenge also a pixel with itself.
+    assert scores["rand_error"] == pytest.approx(error, rel=0.01)
+    assert scores["v_rand"] == pytest.approx(1 - scores["rand_error"])
+    split, merged = variation_of_information(truth, grown, ignore_labels=(0,)) * np.log(
+        2
+    )
+    shares = [np.unique(x[truth > 0], return_counts=True)[1] for x in (truth, grown)]
+    total = sum(-(s / s.sum() * np.log(s / s.sum())).sum() for s in shares)
+    assert scores["v_info"] == pytest.approx(1 - (split + merged) / total)
+    perfect = membranes([truth], [truth])
+    assert list(perfect.values()) == pytest.approx([0, 1, 1])
