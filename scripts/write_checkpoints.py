@@ -52,7 +52,7 @@ A family is **verified** when its output equals the original's on the same image
 otherwise it is recognised, but unverified. A file of a verified family with an option that
 was never compared is reported as such. Where the running statistics do not fit, or there
 are none, the report says that nothing confirms what was assumed: a *doubt*, which the
-model's card in napari shows, too.
+model's card in napari shows, too; *Answers…* beneath it takes the same choices.
 
 ## Against the original packages
 

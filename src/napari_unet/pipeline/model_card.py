@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.core.tiling import Geometry
+from napari_unet.pipeline.open_questions import Question, questions_of
 from napari_unet.settings import Recipe
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class ModelCard:
         Whether the file's own code was allowed to run.
     choices
         Answers that were given to what the file does not say: (question, answer).
+    questions
+        What the file does not say, with the answers taken; none of an own file.
+    doubt
+        What speaks against the guesses among them, one sentence; empty: nothing.
     """
 
     source: str
@@ -54,6 +59,8 @@ class ModelCard:
     n_weights: int = 0
     trust: bool = False
     choices: tuple[tuple[str, str], ...] = ()
+    questions: tuple[Question, ...] = ()
+    doubt: str = ""
 
 
 def card_of(
@@ -64,6 +71,7 @@ def card_of(
     choices: tuple[tuple[str, str], ...] = (),
 ) -> ModelCard:
     """Return the card of a model that was loaded so."""
+    report = model.report
     return ModelCard(
         source=source,
         recipe=model.recipe,
@@ -75,4 +83,6 @@ def card_of(
         n_weights=sum(weights.numel() for weights in model.network.parameters()),
         trust=trust,
         choices=choices,
+        questions=questions_of(report, dict(choices)) if report else (),
+        doubt=report.doubt if report else "",
     )

@@ -150,7 +150,15 @@ def card_text(card: ModelCard) -> str:
         lines.append(f"Licence: {recipe.licence}")
     if card.tile_dependent_layers:
         lines.append("Some layers depend on the tile: results are blended.")
-    return "\n".join([*lines, *card.notes])
+    return "\n".join([*lines, *_notes(card)])
+
+
+def _notes(card: ModelCard) -> list[str]:
+    """Return the notes; of those on what is asked, only what was answered."""
+    names = tuple(f"{question.name}: " for question in card.questions)
+    notes = [note for note in card.notes if not (names and note.startswith(names))]
+    given = ", ".join(f"{name} {answer}" for name, answer in card.choices)
+    return [*notes, *[f"Your answers: {given}."] * bool(given)]
 
 
 def _channels(n: int) -> str:

@@ -54,7 +54,7 @@ def read_preferences() -> Preferences:
 
 def remember(checkpoint: str) -> None:
     """Put a checkpoint in front of the recent ones."""
-    models = _page().models
+    models = models_page()
     others = [
         line for line in models.recent.split("\n") if line not in ("", checkpoint)
     ]
@@ -69,6 +69,11 @@ def own_models() -> tuple[str, ...]:
     suffixes = (".safetensors", ".pt", ".pth", ".zip")
     found = (path for path in folder.iterdir() if path.suffix.lower() in suffixes)
     return tuple(str(path) for path in sorted(found))
+
+
+def models_page() -> Any:
+    """Return the part of the page that holds what is known of checkpoints."""
+    return _page().models
 
 
 def _page() -> Any:

@@ -30,6 +30,11 @@ class SegmentChoice(Settings):
     layer: str = Field("", description="Name of the image layer.")
     axes: str = Field("", description="Axes of its array; empty: guessed.")
     model: str = Field("nuclei", description="Bundled name or path of the model.")
+    choices: dict[str, str] = Field(
+        {},
+        description="Answers to what the model's file does not say, as in load_model; "
+        "empty: those given before, else guesses.",
+    )
     region: RegionChoice = Field("Everything", description="What is segmented.")
     diameter: float = Field(
         0.0,

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.plugin.answers_button import AnswersButton
 from napari_unet.plugin.axes_row import AxesRow
 from napari_unet.plugin.export_button import ExportButton
 from napari_unet.plugin.layer_box import LayerBox
@@ -55,6 +56,7 @@ class SegmentForm(QWidget):
         self.layer = LayerBox(viewer)
         self.axes = AxesRow(self)
         self.model = ModelChooser()
+        self.answers = AnswersButton()
         self.export = ExportButton()
         self.region = QComboBox()
         self.region.addItems(CHOICES)
@@ -77,6 +79,9 @@ class SegmentForm(QWidget):
         self.layer.changed.connect(self.image_changed)
         self.axes.changed.connect(lambda _: self.image_changed.emit())
         self.model.changed.connect(self.model_changed)
+        self.answers.answered.connect(
+            lambda: self.model.changed.emit(self.model.value())
+        )
         for signal in (
             self.region.currentIndexChanged,
             self.diameter.valueChanged,
@@ -95,6 +100,7 @@ class SegmentForm(QWidget):
             ("", self.axes.drawing),
             ("Model", self.model),
             ("", self.model.card),
+            ("", self.answers),
             ("", self.export),
             ("Region", self.region),
         ):
@@ -118,6 +124,7 @@ class SegmentForm(QWidget):
                 "layer": self.layer.value(),
                 "axes": self.axes.value(),
                 "model": self.model.value(),
+                "choices": self.answers.choices(self.model.value()),
                 "region": self.region.currentText(),
                 "diameter": self.diameter.value(),
                 "invert": self.invert.isChecked(),
@@ -133,11 +140,21 @@ class SegmentForm(QWidget):
         if choice.axes:
             self.axes.set_value(choice.axes)
             self.image_changed.emit()
-        self.model.set_value(choice.model)
+        self._set_model(choice.model, choice.choices)
         self.region.setCurrentText(choice.region)
         self.diameter.setValue(choice.diameter)
         self.invert.setChecked(choice.invert)
         self.prediction.set_value(choice.prediction)
+
+    def _set_model(self, source: str, choices: dict[str, str]) -> None:
+        """Choose a model, and answer what it leaves open; it is read once."""
+        is_new = choices and choices != self.answers.choices(source)
+        if is_new:
+            self.answers.give(source, choices)
+        if source != self.model.value():
+            self.model.set_value(source)
+        elif is_new:
+            self.model_changed.emit(source)
 
 
 def separation_forms() -> tuple[SettingsForm[Separation], SettingsForm[Separation]]:

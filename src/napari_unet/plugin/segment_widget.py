@@ -199,7 +199,8 @@ class SegmentWidget(DockedWidget):
 
     def _load_model(self) -> None:
         source = "" if self._is_given else self.form.model.value()
-        self._model.load(self._engine(), source, read_preferences().device)
+        answers, device = self.form.answers.answers(source), read_preferences().device
+        self._model.load(self._engine(), source, device, answers)
         if source:
             self.form.model.show_loading()
         else:
@@ -208,9 +209,12 @@ class SegmentWidget(DockedWidget):
 
     def _on_card(self, card: ModelCard) -> None:
         self.form.model.show_card(card)
+        self.form.answers.show_card(card)
         self.form.invert.setChecked(card.recipe.normalization.invert)
         self.tuning.set_own(card.recipe.separation)
         self.ready.emit()
+        if self.form.answers.is_due and not self._waiting:
+            self.form.answers.ask()
         self._go_on()
 
     def _on_no_card(self, error: UNetError) -> None:

@@ -11,6 +11,7 @@ from napari_unet.engine import worker_tasks
 from napari_unet.engine.worker_tasks import NetworkUse
 from napari_unet.errors import CheckpointError, UNetError, UntrustedError
 from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.remembered_answers import Answers
 from napari_unet.plugin.trust import Untrusted, look_into
 from napari_unet.settings import Prediction
 
@@ -66,8 +67,17 @@ class WarmModel(QObject):
             )
         return self.card
 
-    def load(self, engine: Engine, source: str, device: str = "auto") -> None:
-        """Read another model; an empty source: none."""
+    def load(
+        self,
+        engine: Engine,
+        source: str,
+        device: str = "auto",
+        answers: Answers | None = None,
+    ) -> None:
+        """Read another model, with answers to what it leaves open.
+
+        An empty source: none.
+        """
         self.expect()
         self.is_asked = True
         if not source:
@@ -76,7 +86,7 @@ class WarmModel(QObject):
 
         def read() -> ModelCard | Untrusted:
             try:
-                card = self._read(engine, source)
+                card = self._read(engine, source, answers)
             except UntrustedError as error:
                 if engine.compute.address:
                     raise
@@ -85,7 +95,7 @@ class WarmModel(QObject):
             engine.start(worker_tasks.warm_up, use)
             return card
 
-        self._again = functools.partial(self.load, engine, source, device)
+        self._again = functools.partial(self.load, engine, source, device, answers)
         self._job.start(once(read))
 
     def trust(self, found: Untrusted) -> None:
@@ -93,12 +103,14 @@ class WarmModel(QObject):
         self._trusted[found.source] = found.sha256
         self._again()
 
-    def _read(self, engine: Engine, source: str) -> ModelCard:
+    def _read(self, engine: Engine, source: str, answers: Answers | None) -> ModelCard:
         if source in self._trusted:
             return engine.call(
                 worker_tasks.describe_trusted, source, self._trusted[source]
             )
-        return engine.card(source)
+        if answers is None:
+            return engine.card(source)
+        return read_answered(engine, source, answers)
 
     def cancel(self) -> None:
         """Forget what is being read."""
@@ -116,3 +128,15 @@ class WarmModel(QObject):
     def _on_failed(self, error: UNetError) -> None:
         self.error = error
         self.failed.emit(error)
+
+
+def read_answered(engine: Engine, source: str, answers: Answers) -> ModelCard:
+    """Read a model with what was said of it, unless the file is another by now."""
+    try:
+        card = engine.card(source, choices=answers.choices)
+        if answers.sha256 in ("", card.sha256):
+            return card
+    except CheckpointError:
+        if not answers.sha256 or engine.card(source).sha256 == answers.sha256:
+            raise
+    return engine.card(source)

@@ -116,6 +116,7 @@ def read_network(
         recognised=(*_recognised(decision), *written_out),
         assumed=(*_assumed(decision, given, choices, facts), *unseen),
         alternatives=decision.blueprint.questions,
+        answers=dict(decision.answers),
         guessed=guessed,
         unconfirmed=unconfirmed,
         misfit=decision.misfit,

@@ -64,6 +64,8 @@ class Report:
         Tensors that the network does not need, one line each.
     alternatives
         Question -> its options, the best first.
+    answers
+        Question -> the answer that was taken, from wherever it came.
     guessed
         What neither the file, its family nor the user tells, such as ``"norm batch"``.
     unconfirmed
@@ -79,6 +81,7 @@ class Report:
     assumed: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     alternatives: Mapping[str, tuple[Option, ...]] = field(default_factory=dict)
+    answers: Mapping[str, str] = field(default_factory=dict)
     guessed: tuple[str, ...] = ()
     unconfirmed: tuple[str, ...] = ()
     misfit: float | None = None
