@@ -201,7 +201,11 @@ class Recipe(Settings):
     )
     input_channels: tuple[str, ...] = ()
     task: Literal["instances", "semantic"] = "instances"
-    activation: Literal["softmax", "sigmoid", "none"] = "softmax"
+    activation: Literal["softmax", "sigmoid", "none"] = Field(
+        "softmax",
+        description="What turns the network's numbers into probabilities; a distance "
+        "channel is no class, and softmax leaves it as it is.",
+    )
     pixel_size: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
         None, description="Micrometres per pixel and spatial axis, if known."
     )

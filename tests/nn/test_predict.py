@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from napari_unet.core.tiling import Geometry, Grid, make_grid
 from napari_unet.nn.checkpoint import Model
-from napari_unet.nn.predict import Predictor
+from napari_unet.nn.predict import Predictor, make_predictor
 from napari_unet.nn.receptive_field import network_geometry
-from napari_unet.nn.unet import UPSAMPLINGS
-from napari_unet.settings import Prediction
+from napari_unet.nn.unet import UPSAMPLINGS, UNet
+from napari_unet.settings import Architecture, Prediction, Recipe
 
 CPU = torch.device("cpu")
 Pixels = npt.NDArray[np.float32]
@@ -248,3 +248,19 @@ def test_activations_and_storage(
     scale = np.iinfo(kind).max
     assert found.dtype == kind
     assert np.abs(found - wanted * scale).max() <= 0.5 + 1e-5 * scale
+
+
+def test_a_distance_is_no_class_of_the_softmax() -> None:
+    """What was taught by regression beside a softmax over three classes stays so."""
+    channels = ("background", "interior", "boundary", "distance")
+    architecture = Architecture(depth=1, base_channels=4, out_channels=4)
+    torch.manual_seed(0)
+    network = UNet(architecture).eval().requires_grad_(False)
+    recipe = Recipe(architecture=architecture, channels=channels)
+    predict = make_predictor(network, recipe, Prediction(), CPU)
+    image = 3 * torch.randn(1, 1, 16, 16)
+    logits = network(image)[0]
+    found = predict.probabilities(image[0].numpy())
+    torch.testing.assert_close(found[:3], logits[:3].softmax(dim=0))
+    torch.testing.assert_close(found[3], logits[3].clamp(0, 1))
+    assert logits[3].min() < 0

@@ -61,6 +61,8 @@ class Predictor:
         Spatial dimensions.
     after
         Steps after the activation.
+    distances
+        Channels that are no class: softmax leaves them as they are, within 0..1.
     """
 
     network: nn.Module
@@ -69,6 +71,7 @@ class Predictor:
     device: torch.device
     ndim: int
     after: Processing = NO_STEPS
+    distances: tuple[int, ...] = ()
 
     def __call__(
         self, tile: npt.NDArray[np.float32], crop: tuple[slice, ...]
@@ -89,6 +92,7 @@ class Predictor:
         """
         values = self.values(tile)
         limited = self.activation != "none" and not self.after.steps
+        limited &= not self.distances
         return values if limited else values.clamp(0, 1)
 
     def values(self, tile: npt.NDArray[np.float32]) -> Tensor:
@@ -123,13 +127,22 @@ class Predictor:
 
     def _activate(self, values: Tensor) -> Tensor:
         if self.activation == "softmax":
-            values = values.softmax(dim=1)
+            values = self._softmax(values)
         elif self.activation == "sigmoid":
             values = values.sigmoid()
         if not self.after.steps:
             return values
         arrays = map(self.after.apply, values.cpu().numpy())
         return torch.from_numpy(np.stack(list(arrays))).to(values.device)
+
+    def _softmax(self, values: Tensor) -> Tensor:
+        if not self.distances:
+            return values.softmax(dim=1)
+        n = values.shape[1]
+        classes = [index for index in range(n) if index not in self.distances]
+        values = values.clone()
+        values[:, classes] = values[:, classes].softmax(dim=1)
+        return values
 
 
 def make_predictor(
@@ -142,7 +155,15 @@ def make_predictor(
     ready = ready.to(memory_format=layout)  # type: ignore[call-overload]
     steps = recipe.postprocessing
     after = Processing(steps, ((),) * len(steps))
-    return Predictor(ready, recipe.activation, prediction, device, ndim, after)
+    return Predictor(
+        ready,
+        recipe.activation,
+        prediction,
+        device,
+        ndim,
+        after,
+        tuple(i for i, name in enumerate(recipe.channels) if name == "distance"),
+    )
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:

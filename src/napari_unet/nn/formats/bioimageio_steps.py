@@ -60,6 +60,12 @@ def postprocessing_steps(recipe: Recipe) -> list[Step]:
     """Return the activation, which the packaged network does not contain, and after."""
     after = [_written(step, recipe) for step in recipe.postprocessing]
     if recipe.activation == "softmax":
+        if "distance" in recipe.channels:
+            raise CheckpointError(
+                "bioimage.io knows no softmax over some of the channels, which a model "
+                "with a distance channel needs.",
+                "Export a model with another target.",
+            )
         return [_step("softmax", axis="channel"), *after]
     if recipe.activation == "sigmoid":
         return [{"id": "sigmoid"}, *after]
