@@ -19,6 +19,7 @@ from napari_unet.core.tuning import (
     richest_window,
     search,
     spread_images,
+    tempered,
     tune_separation,
     typical_size,
 )
@@ -133,6 +134,15 @@ def test_never_worse_than_the_start(scores: dict[tuple[float], float]) -> None:
         return scores.get((separation.seed_threshold,), 0.5)
 
     assert score(search(score, Separation(), GRID)) >= score(Separation())
+
+
+def test_few_images_move_the_mask_threshold_a_little() -> None:
+    start = Separation(mask_threshold=0.5)
+    found = Separation(mask_threshold=0.3, seed_threshold=0.9, min_size=40)
+    kept = {"seed_threshold": 0.9, "min_size": 40}
+    for n_images, threshold in [(1, 0.478), (8, 0.4), (92, 0.316)]:
+        expected = Separation(mask_threshold=threshold, **kept)
+        assert tempered(found, start, n_images) == expected
 
 
 def test_candidates_follow_the_objects_size() -> None:

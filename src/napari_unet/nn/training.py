@@ -19,7 +19,7 @@ from napari_unet.core.training_events import (
     TrainingError,
     TrainingEvent,
 )
-from napari_unet.core.tuning import tune_separation
+from napari_unet.core.tuning import tempered, tune_separation
 from napari_unet.errors import CheckpointError, ImageFileError, SettingsError
 from napari_unet.io.pairing import Pairing, find_pairs
 from napari_unet.io.training_data import TrainingImage, from_arrays, load_pairs
@@ -256,10 +256,11 @@ class _Job:
         validator, recipe = loop.validator, best.recipe
         probabilities = validator.predict(best.network, "float32")
         if loop.start.objective.task == "instances":
-            separation = tune_separation(
+            found = tune_separation(
                 probabilities, validator.truth, recipe.channels, recipe.separation
             ).separation
-            recipe = recipe.replace(separation=separation)
+            start, n_images = loop.start.model.recipe.separation, len(validator.truth)
+            recipe = recipe.replace(separation=tempered(found, start, n_images))
         scores = validator.judge(probabilities, recipe.separation).scores
         progress = loop.progress
         summary = {
