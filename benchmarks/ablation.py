@@ -6,7 +6,7 @@ DATA is a folder `train` with images and labels (dsb2018_fluo/train); no test im
 read. Every `HOLD_OUT`-th image by name is held out for judging; on the others each
 variant trains with the same seed, patches and number of steps (so that a busy machine
 changes nothing), and tunes its thresholds on a part of them. A run that was interrupted
-goes on; a row that was measured is not measured again.
+goes on; rows lie in benchmarks/results/ablation, and what is there is not measured again.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from napari_unet.nn.training_state import state_path
 from napari_unet.training_settings import Loss, Training
 
 TARGET = Path(__file__).parents[1] / "docs" / "ablation.md"
+RESULTS = Path(__file__).parent / "results" / "ablation"
 HOLD_OUT = 6
 # Half of the default: more steps in the same minutes.
 WIDTH = 8
@@ -85,13 +86,14 @@ def judge(path: Path, images: list[TrainingImage]) -> dict[str, float]:
 
 def measure(data: Path, steps: int, runs: Path, only: list[str]) -> dict[str, dict]:
     """A row per variant, from disk where it is there."""
-    runs.mkdir(parents=True, exist_ok=True)
+    for folder in (runs, RESULTS):
+        folder.mkdir(parents=True, exist_ok=True)
     images, held_out = load(data)
     rows = {}
     for index, (name, loss) in enumerate(VARIANTS.items()):
         if only and name not in only:
             continue
-        record = runs / f"{index}_{steps}.json"
+        record = RESULTS / f"{index}_{steps}.json"
         if not record.exists():
             print(name, flush=True)
             out = runs / f"{index}_{steps}.safetensors"
@@ -103,7 +105,7 @@ def measure(data: Path, steps: int, runs: Path, only: list[str]) -> dict[str, di
                 "batch": trained["settings"]["batch"],
                 "base_channels": trained["settings"]["base_channels"],
             }
-            record.write_text(json.dumps(row))
+            record.write_text(json.dumps(row, indent=1) + "\n")
         rows[name] = json.loads(record.read_text())
         print(f"{name}: {rows[name]}", flush=True)
     return rows
