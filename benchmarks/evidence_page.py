@@ -28,6 +28,7 @@ HEADINGS = {
     "v_info": "V_Info",
     "mean_iou": "mean IoU",
     "mean_dice": "mean Dice",
+    "dice of tumour, by image": "Dice of the tumour, mean of the images",
 }
 Rows = Mapping[str, Mapping[str, Any]]
 
@@ -86,12 +87,13 @@ def _section(section: dict[str, Any], rows: Rows) -> list[str]:
         text = filled(section["readings"][name], rows) if name in rows else ""
         lines += [f"- *{ROWS[name].method}*: {text}"] if text else []
     lines += [f"- {_curve(rows[name])}" for name in done if rows[name]["curve"]]
-    return [*lines, ""]
+    return lines if not lines[-1] else [*lines, ""]
 
 
 def _budget(done: list[Mapping[str, Any]]) -> list[str]:
-    machines = {f"{row['threads']} threads of {row['processor']}" for row in done}
-    return [f"Measured on {' and '.join(sorted(machines))}.", ""] if done else []
+    trained = [row for row in done if row["steps"]]
+    where = {f"{row['threads']} threads of {row['processor']}" for row in trained}
+    return [f"Trained on {' and '.join(sorted(where))}.", ""] if where else []
 
 
 def _table(names: list[str], columns: list[str], rows: Rows) -> list[str]:
@@ -100,7 +102,9 @@ def _table(names: list[str], columns: list[str], rows: Rows) -> list[str]:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for name in names:
         row = rows.get(name)
-        cells = ["not measured yet", *[""] * (len(head) - 2)]
+        training = ROWS[name].training
+        budget = f"{training.minutes if training else 0:g}"
+        cells = ["not measured yet", budget, *[""] * (len(head) - 3)]
         if row is not None:
             cells = [f"{row['images']}", f"{row['minutes']:g}", f"{row['steps']:,}"]
             cells += [f"{row[column]:.3f}" for column in columns]

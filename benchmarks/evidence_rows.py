@@ -271,24 +271,26 @@ ROWS = {
         choose=(grouped("_"),),
     ),
     "tissue": Row("dsb2018_brightfield", "default", minutes(10)),
-    "n2dl-abroad": Row("ctc_n2dl_hela", "`nuclei` as it is", None, start=nuclei),
+    "n2dl-abroad": Row(
+        "ctc_n2dl_hela", "n2dl_hela, `nuclei` as it is", None, start=nuclei
+    ),
     "n2dl-tuned": Row(
         "ctc_n2dl_hela",
-        "`nuclei`, fine-tuned on 5 images",
+        "n2dl_hela, fine-tuned",
         minutes(3),
         choose=(first_five,),
         start=nuclei,
     ),
     "tissue-abroad": Row(
         "dsb2018_brightfield",
-        "`nuclei` as it is",
+        "brightfield, `nuclei` as it is",
         None,
         start=nuclei,
         options=INVERTED,
     ),
     "tissue-tuned": Row(
         "dsb2018_brightfield",
-        "`nuclei`, fine-tuned on 5 images",
+        "brightfield, fine-tuned",
         minutes(3, normalization=nu.Normalization(invert=True)),
         choose=(first_five,),
         start=nuclei,

@@ -21,6 +21,7 @@ benchmarks/accuracy.py puts them into docs/accuracy.md.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import tempfile
 from collections.abc import Iterator
@@ -59,16 +60,20 @@ def score(labels: Labels, test: list[TrainingImage]) -> dict[str, float]:
 
 
 def tasks(arguments: argparse.Namespace) -> Iterator[tuple[str, Task]]:
-    """Yield each draw: how its files are named, and what all methods are given."""
+    """Yield each draw: how its files are named, and what all methods are given.
+
+    All numbers of images are drawn once before any is drawn again: a table that is
+    not finished is even.
+    """
     images, test = (read(arguments.data / part) for part in ("train", "test"))
-    for count in map(int, arguments.images.split(",")):
-        for draw in range(arguments.draws if count else 1):
-            order = np.random.default_rng(draw).permutation(len(images))
-            chosen = [images[i] for i in sorted(order[: count or None])]
-            task = Task(
-                chosen, test, arguments.minutes, draw, Path(), arguments.stardist
-            )
-            yield f"{count}_{draw}", task
+    counts = [int(text) for text in arguments.images.split(",")]
+    for draw, count in itertools.product(range(arguments.draws), counts):
+        if draw and not count:
+            continue  # all images are all images
+        order = np.random.default_rng(draw).permutation(len(images))
+        chosen = [images[i] for i in sorted(order[: count or None])]
+        task = Task(chosen, test, arguments.minutes, draw, Path(), arguments.stardist)
+        yield f"{count}_{draw}", task
 
 
 def measure(task: Task, key: str) -> Row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -65,3 +65,19 @@ def test_minutes_are_not_mixed(few: ModuleType, tmp_path: Path) -> None:
 def test_nothing_measured(few: ModuleType, tmp_path: Path) -> None:
     assert few.tables(tmp_path) == []
     assert few.means([]) == {}
+
+
+def test_draws_come_round_and_are_the_same_for_all(
+    few: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(few, "read", lambda folder: list(range(20)))
+    arguments = SimpleNamespace(
+        data=Path(), images="5,0", draws=3, minutes=10.0, stardist=None
+    )
+    found = dict(few.tasks(arguments))
+    assert list(found) == ["5_0", "0_0", "5_1", "5_2"]
+    assert found["0_0"].images == list(range(20))
+    drawn = [tuple(found[f"5_{draw}"].images) for draw in range(3)]
+    assert len(set(drawn)) == 3
+    assert all(len(set(images)) == 5 for images in drawn)
+    assert dict(few.tasks(arguments))["5_2"].images == list(drawn[2])
