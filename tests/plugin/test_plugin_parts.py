@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import Field
+from qtpy.QtCore import QCoreApplication, QEvent, QObject
 
 from napari_unet.errors import SettingsError, UNetError
 from napari_unet.settings import Prediction, Separation
@@ -126,6 +128,67 @@ def test_jobs_that_wait_keep_no_other_from_starting(qtbot):
     go_on.set()
     qtbot.waitUntil(lambda: not any(job.is_running for job in waiting))
     assert pool.maxThreadCount() == n_threads
+
+
+@pytest.mark.parametrize("owned", [True, False])
+@pytest.mark.parametrize("in_window", [True, False])
+def test_a_job_that_is_collected_ends_its_work(qtbot, in_window, owned):
+    """Python's collector may find it, or its owner, in any thread: no crash."""
+    from napari_unet.plugin.job import Job
+
+    ends = []
+    for number in range(20):
+        reached, go_on = threading.Event(), threading.Event()
+        owner = QObject() if owned else None
+        job = Job(owner)
+        job.owner, job.itself = owner, job
+        if owner is not None:
+            owner.job = job
+        job.start(lambda pair=(reached, go_on): two_steps(*pair, ends))
+        assert reached.wait(10)
+        cancelled = job._cancelled
+        del job, owner
+        qtbot.waitUntil(lambda event=cancelled: collect(in_window) or event.is_set())
+        go_on.set()
+        qtbot.waitUntil(lambda n=number: len(ends) > n)
+    assert ends == ["closed"] * 20
+
+
+def collect(in_window):
+    collector = threading.Thread(target=gc.collect)
+    collector.run() if in_window else collector.start()
+    if not in_window:
+        collector.join()
+
+
+def two_steps(reached, go_on, ends):
+    end = "closed"
+    try:
+        yield 1
+        reached.set()
+        go_on.wait(10)
+        yield 2
+        end = "went on"
+    finally:
+        ends.append(end)
+
+
+def test_what_waits_for_an_end_is_done_once_and_then_gone(qtbot):
+    from napari_unet.plugin.when_destroyed import when_destroyed
+
+    app, done = QCoreApplication.instance(), []
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    before = len(app.children())
+    owner = QObject()
+    for number in range(3):
+        when_destroyed(QObject(owner), lambda number=number: done.append(number))
+    assert len(app.children()) == before + 3
+    owner.deleteLater()
+    del owner
+    for _ in range(2):
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    assert sorted(done) == [0, 1, 2]
+    assert len(app.children()) == before
 
 
 def iter_return(value):

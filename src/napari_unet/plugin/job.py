@@ -17,6 +17,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QThreadPool, Signal
 
 from napari_unet.errors import UNetError
+from napari_unet.plugin.when_destroyed import when_destroyed
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Job(QObject):
         self._cancelled = threading.Event()
         # When the window is closed, what runs must not go on for nobody.
         self._events = [self._cancelled]
-        self.destroyed.connect(functools.partial(_set_all, self._events))
+        when_destroyed(self, functools.partial(_set_all, self._events))
 
     @property
     def is_running(self) -> bool:
@@ -121,7 +122,7 @@ class Job(QObject):
             self.start(following)
 
 
-def _set_all(events: list[threading.Event], *_: object) -> None:
+def _set_all(events: list[threading.Event]) -> None:
     for event in events:
         event.set()
 

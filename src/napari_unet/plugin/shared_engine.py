@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from napari_unet.engine.client import Compute, Engine
+from napari_unet.plugin.when_destroyed import when_destroyed
 
 _lock = threading.Lock()
 _users: dict[int, Engine] = {}
@@ -49,8 +50,8 @@ def keep_until_destroyed(widget: Any, user: object) -> None:
     key = id(widget)
     _widgets[key] = widget
 
-    def let_go(*_: object) -> None:
+    def let_go() -> None:
         return_engine(user)
         _widgets.pop(key, None)
 
-    widget.destroyed.connect(let_go)
+    when_destroyed(widget, let_go)
