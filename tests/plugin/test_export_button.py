@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import threading
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 import napari_unet as nu
@@ -61,6 +65,55 @@ def test_closing_the_dock_forgets_a_package_in_work(make_napari_viewer, qtbot):
     widget.follow()
     with qtbot.waitSignal(widget.destroyed, timeout=PATIENCE):
         widget.close()
+
+
+def test_changed_preferences_end_neither_an_export_nor_the_sliders(
+    make_napari_viewer, run_widget, qtbot, nuclei, monkeypatch
+):
+    from napari_unet.engine.client import Compute
+    from napari_unet.plugin import export_button, segment_widget
+
+    plain, where = segment_widget.read_preferences(), ["one"]
+
+    def read():
+        return dataclasses.replace(plain, compute=Compute(ca_file=where[0]))
+
+    started, go_on = threading.Event(), threading.Event()
+
+    def export_package(engine, *_, **__):
+        started.set()
+        go_on.wait(60)
+        pid = engine.call(os.getpid)
+        return SimpleNamespace(path=pid, tests=(), warnings=())
+
+    monkeypatch.setattr(segment_widget, "read_preferences", read)
+    monkeypatch.setattr(export_button, "export_package", export_package)
+    viewer = make_napari_viewer()
+    viewer.add_image(nuclei, name="image")
+    widget = segment_widget.SegmentWidget(viewer)
+    with qtbot.waitSignal(widget.ready, timeout=PATIENCE):
+        viewer.window.add_dock_widget(widget)
+    outputs = run_widget(widget)
+    pid, button = widget._engine().pid, widget.form.export
+    button.export("nuclei.zip", Credits())
+    qtbot.waitUntil(started.is_set)
+    where[0] = "another"
+    with qtbot.waitSignal(widget.ready, timeout=PATIENCE):
+        widget._load_model()
+    other = widget._engine().pid
+    assert other != pid
+    with qtbot.waitSignal(button.exported, timeout=PATIENCE) as said:
+        go_on.set()
+    assert said.args[0].path == pid
+    before = outputs.labels.data.copy()
+    with qtbot.waitSignal(widget.tuned, timeout=PATIENCE):
+        widget.tuning.sliders.field("mask_threshold").setValue(0.2)
+    assert (outputs.labels.data > 0).sum() > (before > 0).sum()
+    viewer.window.remove_dock_widget(widget)
+    qtbot.waitUntil(
+        lambda: not (psutil.pid_exists(pid) or psutil.pid_exists(other)),
+        timeout=PATIENCE,
+    )
 
 
 def test_the_dialog_begins_with_the_models_own_credits(qtbot):

@@ -37,7 +37,10 @@ def export_package(
             "The package would be written on the machine that computes.",
             "Clear the compute address in the preferences.",
         )
-    return engine.call(_export, card, str(out), credits, overwrite=overwrite)
+    try:
+        return engine.call(_export, card, str(out), credits, overwrite=overwrite)
+    except WorkerError as error:
+        raise WorkerError(error.problem, "Export the model again.") from None
 
 
 def _export(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from napari_unet.engine.exporting import export_package
 from napari_unet.errors import UNetError
 from napari_unet.plugin.job import Job, once
 from napari_unet.plugin.progress_row import ProgressRow
+from napari_unet.plugin.shared_engine import hold_engine, return_engine
+from napari_unet.plugin.when_destroyed import when_destroyed
 from napari_unet.settings import Credits, Recipe
 
 if TYPE_CHECKING:
@@ -47,10 +50,12 @@ class ExportButton(QPushButton):
         self._card: Callable[[], ModelCard]
         self._engine: Callable[[], Engine]
         self._progress: ProgressRow
+        self._user = object()
+        when_destroyed(self, functools.partial(return_engine, self._user))
         self._job = Job(self)
         self._job.done.connect(self._on_done)
         self._job.failed.connect(self._on_failed)
-        self._job.stopped.connect(lambda: self.setEnabled(True))
+        self._job.stopped.connect(self._on_stopped)
         self.clicked.connect(self.ask)
 
     def serve(
@@ -95,7 +100,9 @@ class ExportButton(QPushButton):
     def export(self, out: Path, given: Credits, *, overwrite: bool = False) -> None:
         """Write the package; `exported` or `failed` follows."""
         try:
-            card, engine = self._card(), self._engine()
+            card = self._card()
+            # The widget may turn to another worker meanwhile.
+            engine = hold_engine(self._user, self._engine())
         except UNetError as error:
             self._on_failed(error)
             return
@@ -108,6 +115,11 @@ class ExportButton(QPushButton):
     def cancel(self) -> None:
         """Forget the package in work: its file appears only once it has passed."""
         self._job.cancel()
+        return_engine(self._user)
+
+    def _on_stopped(self) -> None:
+        self.setEnabled(True)
+        return_engine(self._user)
 
     def _on_done(self, done: Any) -> None:
         n_tests = len(done.tests)

@@ -6,6 +6,7 @@ jobs.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -30,7 +31,9 @@ from napari_unet.plugin.live import LiveSeparation
 from napari_unet.plugin.outputs import Outputs
 from napari_unet.plugin.provenance import complete_provenance
 from napari_unet.plugin.segment_plan import goes_to_disk
+from napari_unet.plugin.shared_engine import hold_engine, return_engine
 from napari_unet.plugin.view import visible_region
+from napari_unet.plugin.when_destroyed import when_destroyed
 from napari_unet.settings import Separation
 
 if TYPE_CHECKING:
@@ -83,7 +86,8 @@ class SegmentRun(QObject):
 
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._viewer = viewer
+        self._viewer, self._user = viewer, object()
+        when_destroyed(self, functools.partial(return_engine, self._user))
         self.outputs: Outputs | None = None
         self.notes: list[str] = []
         self.separation = Separation()
@@ -125,6 +129,8 @@ class SegmentRun(QObject):
         self._later.clear()
         self.notes, self.was_cancelled, self._has_failed = [], False, False
         self._order, plan = order, order.plan
+        # The sliders go on where the probabilities are.
+        hold_engine(self._user, order.engine)
         self.separation = plan.separation
         if goes_to_disk(plan) and not order.given:
             if not self.large.start(order):
@@ -156,6 +162,7 @@ class SegmentRun(QObject):
         self.large.cancel()
         self._building = self.outputs = self._order = None
         self._later.clear()
+        return_engine(self._user)
 
     def separate(self, separation: Separation) -> None:
         """Follow other settings: what is looked at now, the rest when they rest."""

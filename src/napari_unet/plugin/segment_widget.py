@@ -190,7 +190,8 @@ class SegmentWidget(DockedWidget):
         self._validate()
 
     def _engine(self) -> Engine:
-        compute, busy = read_preferences().compute, self._run.is_running
+        compute = read_preferences().compute
+        busy = self._run.is_running or self._check.is_running
         return shared_engine.borrow_engine(self._user, compute, busy=busy)
 
     def _backend(self, plan: Plan) -> Any:
