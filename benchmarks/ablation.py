@@ -32,8 +32,6 @@ from napari_unet.training_settings import Loss, Training
 TARGET = Path(__file__).parents[1] / "docs" / "ablation.md"
 RESULTS = Path(__file__).parent / "results" / "ablation"
 HOLD_OUT = 6
-# Half of the default: more steps in the same minutes.
-WIDTH = 8
 VARIANTS = {
     "two-class, w0 = 0": Loss.ronneberger2015().replace(w0=0.0),
     "two-class, w0 = 10 (2015)": Loss.ronneberger2015(),
@@ -53,9 +51,7 @@ def load(folder: Path) -> tuple[list[TrainingImage], list[TrainingImage]]:
 
 def train(images: list[TrainingImage], loss: Loss, steps: int, out: Path) -> None:
     """Train one variant, or go on with it."""
-    settings = Training(
-        steps=steps, loss=loss, base_channels=WIDTH, validate_every=0.25
-    )
+    settings = Training(steps=steps, loss=loss, validate_every=0.25)
     begun = state_path(out).exists()
     job = iter_train(images, out, training=settings, resume=begun, overwrite=not begun)
     for event in job:

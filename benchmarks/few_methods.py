@@ -23,7 +23,9 @@ from napari_unet.nn.training import train
 from napari_unet.settings import Normalization
 from napari_unet.training_settings import Loss, Training
 
-PATCH, BATCH, WIDTH = 256, 4, 16
+PATCH, BATCH = 256, 4
+# Of MONAI's own examples.
+CHANNELS = (16, 32, 64, 128, 256)
 SMALLEST = 15
 STARDIST = Path(__file__).parent / "few_stardist.py"
 Labels = list[np.ndarray]
@@ -63,9 +65,7 @@ class Outcome(NamedTuple):
 
 def ours(task: Task, loss: Loss | None = None) -> Outcome:
     """`nu.train` with its defaults, or with another loss."""
-    settings = Training(
-        minutes=task.minutes, random_seed=task.seed, batch=BATCH, base_channels=WIDTH
-    )
+    settings = Training(minutes=task.minutes, random_seed=task.seed, batch=BATCH)
     if loss is not None:
         settings = settings.replace(loss=loss)
     out = task.folder / "ours.safetensors"
@@ -87,7 +87,7 @@ def monai(task: Task) -> Outcome:
 
     torch.manual_seed(task.seed)
     rng = np.random.default_rng(task.seed)
-    network = UNet(2, 1, 2, [WIDTH * 2**i for i in range(5)], [2] * 4, num_res_units=2)
+    network = UNet(2, 1, 2, CHANNELS, [2] * 4, num_res_units=2)
     loss = DiceCELoss(to_onehot_y=True, softmax=True)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
     settings = Normalization()

@@ -135,8 +135,8 @@ def training() -> list[str]:
     return [
         "## Training",
         "",
-        f"A step of {module.BATCH} patches of 256 x 256 px, default network (depth 4, "
-        "base 16): forward,",
+        f"A step of {module.BATCH} patches of 256 x 256 px, network of depth 4, "
+        "base 16: forward,",
         "backward, optimiser and average. Patches are augmented by other threads "
         "meanwhile.",
         f"To reach: patches take below {module.MOST_SHARE:.0%} of the step, on one "
