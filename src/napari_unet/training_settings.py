@@ -221,8 +221,8 @@ class Training(Settings):
         8,
         ge=1,
         le=1024,
-        description="First stage's channels of a new network: 8 learn most in minutes "
-        "on a processor; 16 or 32 suit an accelerator, or hours.",
+        description="First stage's channels of a new network: 8 suit minutes on a "
+        "processor, 16 or 32 an accelerator, or hours.",
     )
     optimizer: Literal["adamw", "sgd"] = Field(
         "adamw", description="AdamW, or SGD with Nesterov momentum 0.99."
