@@ -47,6 +47,21 @@ def test_run_again_updates_in_place(open_widget, run_widget, nuclei):
     assert second.labels is first.labels
 
 
+def test_labels_of_another_region_are_replaced_and_that_is_said(
+    open_widget, run_widget, nuclei
+):
+    series = np.stack([nuclei] * 2)
+    viewer, widget = open_widget(series, axis_labels=("t", "y", "x"))
+    widget.form.region.setCurrentText("Current slice or frame")
+    said = []
+    for frame in (0, 0, 1):
+        viewer.dims.set_current_step(0, frame)
+        labels = run_widget(widget).labels.data
+        assert [plane.max() > 10 for plane in labels] == [frame == 0, frame == 1]
+        said.append("another region" in widget.progress.text.text())
+    assert said == [False, False, True]
+
+
 def test_sliders_give_what_a_full_run_gives(open_widget, run_widget, qtbot, nuclei):
     _, widget = open_widget(nuclei)
     outputs = run_widget(widget)

@@ -36,6 +36,10 @@ Box = tuple[slice, ...]
 
 CELLS = "cells"
 OPACITY = 0.6
+REPLACED = (
+    "Labels of another region were replaced; to keep both, duplicate the layer before "
+    "the next run."
+)
 COLORMAPS = {"interior": "green", "distance": "green", "boundary": "magenta"}
 
 
@@ -189,6 +193,8 @@ class Outputs:
         left = None
         if find_output(layers, name, CELLS) is None:
             left = find_output(layers, name, CELLS, edited=True)
+        elif self._say is not None and self._replaces_another_region():
+            self._say(REPLACED)
         layer = self._put_labels_layer()
         if left is not None:
             left.visible = False
@@ -198,6 +204,13 @@ class Outputs:
                     f"labels are in {layer.name}."
                 )
         return layer
+
+    def _replaces_another_region(self) -> bool:
+        """Whether labels that are shown now would not come back with this run."""
+        shown = find_output(self.viewer.layers, self.source.name, CELLS)
+        made = {} if shown is None else shown.metadata.get(KEY, {})
+        region = self.plan.options.region
+        return region is not None and made.get("region", region) != dict(region)
 
     def _put_labels_layer(self) -> Labels:
         zeros = empty_labels(self.held)
