@@ -134,7 +134,7 @@ def few() -> list[str]:
         "`python benchmarks/few_images.py DATA/dsb2018_fluo --stardist PYTHON`: training",
         "images drawn at random, the same for all, scored on the 27 test images. *Touching*",
         "is the share of pairs of touching nuclei of which both are found. To reach: ahead",
-        "of all others at every number of images. Minutes on two cores are a few hundred",
+        "of all others at every number of images. Minutes on two cores are a thousand",
         "steps, far from what any of these methods would do with hours (StarDist's own",
         "default is 40,000 steps): this is who learns fastest, not who ends best.",
         "",

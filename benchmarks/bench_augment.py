@@ -106,7 +106,7 @@ def measure_step(n: int = 5) -> dict[str, float]:
     """Milliseconds of a step and of its patches, and the second as part of the first."""
     device = choose_device()
     images = [simulate(Simulation(shape=FLAT[0], random_seed=i)) for i in range(2)]
-    training = Training(steps=1, patch=FLAT[1], batch=BATCH, base_channels=16)
+    training = Training(steps=1, patch=FLAT[1], batch=BATCH)
     prepared = prepare(from_arrays(images), training)
     precision = choose_precision("auto", device)
     state = make_state(prepared.start, device, precision)
