@@ -1,6 +1,6 @@
 """Time per augmented patch against time per step: training must not wait for patches.
 
-A step learns from 4 patches of 256 x 256 with a network of depth 4 and base 16 on
+A step learns from 4 patches of 256 x 256 with the default network on
 this device; patches are made by threads meanwhile. The mean over many patches of the
 default preset counts, since most patches are varied in a few ways only; a patch varied
 in all ways is timed as well. Linear interpolation of the image stands beside cubic, to

@@ -154,22 +154,31 @@ def _table(found: list[Row], minutes: float) -> list[str]:
 
 
 def _verdicts(groups: dict[tuple[int, str], list[Row]]) -> list[str]:
-    """Say for each number of images whether ours is ahead of all others."""
+    """Say for each number of images whether ours is ahead of all others.
+
+    Draws that every method has are compared.
+    """
     lines = []
     for images in sorted({images for images, _ in groups}):
-        aps = {
-            method: float(np.mean([row["ap@0.5"] for row in of]))
-            for (n, method), of in groups.items()
-            if n == images
-        }
-        own = aps.pop(OURS, None)
-        if own is None or not aps:
+        of = {method: rows for (n, method), rows in groups.items() if n == images}
+        shared = set.intersection(*({row["draw"] for row in r} for r in of.values()))
+        aps, means = (
+            {
+                method: float(np.mean([r[score] for r in rows if r["draw"] in shared]))
+                for method, rows in of.items()
+            }
+            for score in ("ap@0.5", "mean_ap_50_90")
+        )
+        if not shared or OURS not in aps or len(aps) == 1:
             continue
-        best = max(aps, key=lambda method: aps[method])
-        word = "ahead of" if own > aps[best] else "**behind**"
+        best = max(aps.keys() - {OURS}, key=lambda method: aps[method])
+        word = "ahead of" if aps[OURS] > aps[best] else "**behind**"
+        missing = [name for name in NAMES if name not in aps]
         lines.append(
-            f"- {images} images: ours is {word} the best of {len(aps)} other(s), "
-            f"{best}: AP@0.5 {own:.3f} against {aps[best]:.3f}."
+            f"- {images} images, {len(shared)} draw(s) of all: ours is {word} the best of "
+            f"{len(aps) - 1} other(s), {best}: AP@0.5 {aps[OURS]:.3f} against "
+            f"{aps[best]:.3f}, mean AP {means[OURS]:.3f} against {means[best]:.3f}."
+            + (f" Not measured: {', '.join(missing)}." if missing else "")
         )
     return lines
 

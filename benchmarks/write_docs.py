@@ -146,6 +146,8 @@ def training() -> list[str]:
         "|---|---|---|",
         "| {step_ms:.0f} ms | {patch_ms:.1f} ms | {share:.1%} |".format(**step),
         "",
+        "Reached." if step["share"] < module.MOST_SHARE else "**Missed.**",
+        "",
     ]
 
 

@@ -36,7 +36,7 @@ def write(folder: Path, few: ModuleType, name: str, value: float, **facts: objec
 def test_means_spread_and_verdict(few: ModuleType, tmp_path: Path) -> None:
     for draw, value in enumerate((0.5, 0.6, 0.85)):
         write(tmp_path, few, f"16_{draw}_0_10", value, steps=100 * draw)
-    write(tmp_path, few, "16_0_3_10", 0.7, steps=7, threads=2, processor="P")
+    write(tmp_path, few, "16_2_3_10", 0.9, steps=7, threads=2, processor="P")
     write(tmp_path, few, "5_0_0_10", 0.4)
     write(tmp_path, few, "5_0_2_10", 0.3)
     text = few.tables(tmp_path)
@@ -45,10 +45,13 @@ def test_means_spread_and_verdict(few: ModuleType, tmp_path: Path) -> None:
         "| 16 | ours | 0.650 | 0.500 to 0.850 (3) | 0.650 | 0.650 | 0.650 | 100 |"
         in text
     )
-    assert any(line.startswith("- 5 images: ours is ahead of") for line in text)
+    assert any(
+        line.startswith("- 5 images, 1 draw(s) of all: ours is ahead") for line in text
+    )
     (behind,) = [line for line in text if line.startswith("- 16 images")]
     assert "**behind** the best of 1 other(s), StarDist" in behind
-    assert "0.650 against 0.700" in behind
+    assert "AP@0.5 0.850 against 0.900" in behind, "the draw that both have"
+    assert "Not measured: two-class, w0 = 0, MONAI" in behind
 
 
 def test_minutes_are_not_mixed(few: ModuleType, tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ def test_what_a_failed_run_left_is_separated(opened, qtbot, monkeypatch, fails):
     monkeypatch.setattr(run, "separate", asked.append)
     run.failed.connect(errors.append)
     backend = SimpleNamespace(separate=separate, facts=dict)
-    order = Order(plan, backend, SimpleNamespace(call=call), source, given=True)
+    engine = SimpleNamespace(call=call, compute=None, close=lambda: None)
+    order = Order(plan, backend, engine, source, given=True)
     with qtbot.waitSignal(run.stopped):
         run.start(order)
     assert asked == [plan.separation] * fails

@@ -17,6 +17,9 @@ from napari_unet.errors import WorkerError
 if TYPE_CHECKING:
     from distributed import Client, Worker
 
+# Far longer than a quick task takes; a connection that another thread closes at the
+# wrong moment never answers.
+LIMIT = 300.0
 FORGOTTEN = WorkerError(
     "The worker no longer holds what was sent to it.", "Press Run again."
 )
@@ -69,11 +72,13 @@ def call(
     Raises
     ------
     OSError
-        The connection has ended.
+        The connection has ended, or there was no answer for `LIMIT` seconds.
     """
     sent = tuple(Held(a.key) if _is_future(a) else a for a in args)
     result: Answer
-    [result] = client.run(answer, task, sent, workers=place).values()
+    [result] = client.run(
+        answer, task, sent, workers=place, callback_timeout=LIMIT
+    ).values()
     return result
 
 

@@ -288,7 +288,8 @@ class Engine:
         try:
             yield
         except Exception as error:
-            if not is_ended(error):
+            # One that another thread has closed says so in many ways.
+            if client is self._client and not is_ended(error):
                 raise
             logger.debug("connection", exc_info=True)
             self._lost(client)

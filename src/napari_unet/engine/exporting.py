@@ -40,6 +40,8 @@ def export_package(
     try:
         return engine.call(_export, card, str(out), credits, overwrite=overwrite)
     except WorkerError as error:
+        if not error.remedy.startswith("Press Run again"):
+            raise
         raise WorkerError(error.problem, "Export the model again.") from None
 
 

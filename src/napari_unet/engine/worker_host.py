@@ -24,7 +24,6 @@ N_THREADS = 2
 CONFIG: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": 0,  # a crash is said, never repeated
     "distributed.scheduler.work-stealing": False,
-    "distributed.scheduler.reuse-broadcast-comm": True,  # a handshake less a call
     "distributed.scheduler.worker-ttl": None,  # a long tile is not a dead worker
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],

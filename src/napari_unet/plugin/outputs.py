@@ -24,6 +24,7 @@ from napari_unet.plugin.layers import (
     placement,
     put_layer,
 )
+from napari_unet.plugin.view import contains
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -208,9 +209,11 @@ class Outputs:
     def _replaces_another_region(self) -> bool:
         """Whether labels that are shown now would not come back with this run."""
         shown = find_output(self.viewer.layers, self.source.name, CELLS)
-        made = {} if shown is None else shown.metadata.get(KEY, {})
         region = self.plan.options.region
-        return region is not None and made.get("region", region) != dict(region)
+        if shown is None or not region:
+            return False
+        before = shown.metadata.get(KEY, {}).get("region")
+        return before is None or not contains(dict(region), before)
 
     def _put_labels_layer(self) -> Labels:
         zeros = empty_labels(self.held)
@@ -245,7 +248,9 @@ class Outputs:
         )
 
     def _metadata(self, output: str) -> dict[str, Any]:
-        made = {"source": self.source.name, "output": output}
+        made: dict[str, Any] = {"source": self.source.name, "output": output}
+        if region := self.plan.options.region:
+            made["region"] = dict(region)
         of = self.plan.axes.labels_shape
         if self.held.shape == of:
             return {KEY: made}

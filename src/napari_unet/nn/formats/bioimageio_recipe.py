@@ -79,6 +79,8 @@ def described_recipe(recipe: Recipe, described: Described) -> Recipe:
     source, output = described.inputs[0], described.outputs[0]
     activation, after = after_activation(output.steps)
     channels, task = _channels(output, recipe)
+    if "distance" in channels:  # here it would not take part in the softmax
+        activation, after = "none", tuple(_without_casts(output.steps))
     sizes = [axis.micrometres for axis in source.spatial]
     names = next((axis.names for axis in source.axes if axis.letter == "c"), ())
     return recipe.replace(
