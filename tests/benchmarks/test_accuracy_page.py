@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -12,19 +11,11 @@ import pytest
 from skimage.metrics import adapted_rand_error, variation_of_information
 from skimage.segmentation import expand_labels
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def page() -> ModuleType:
+def page(load_script: Callable[[str], ModuleType]) -> ModuleType:
     """The script that writes sections, imported as it is when run."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import evidence_page
-
-        return evidence_page
-    finally:
-        sys.path.remove(str(FOLDER))
+    return load_script("evidence_page")
 
 
 def row(page: ModuleType, name: str, value: float) -> dict[str, object]:

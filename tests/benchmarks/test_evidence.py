@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -20,15 +21,9 @@ SMALL = Training(steps=2, patch=(32,), depth=1, base_channels=2, batch=1)
 
 
 @pytest.fixture(scope="module")
-def evidence() -> ModuleType:
+def evidence(load_script: Callable[[str], ModuleType]) -> ModuleType:
     """The script, imported as it is when run."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import evidence as script
-
-        return script
-    finally:
-        sys.path.remove(str(FOLDER))
+    return load_script("evidence")
 
 
 @pytest.fixture

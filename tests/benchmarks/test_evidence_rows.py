@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -12,19 +11,11 @@ from scipy.ndimage import center_of_mass
 
 from napari_unet.io.training_data import TrainingImage
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def rows() -> ModuleType:
+def rows(load_script: Callable[[str], ModuleType]) -> ModuleType:
     """The rows, imported as when run."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import evidence_rows
-
-        return evidence_rows
-    finally:
-        sys.path.remove(str(FOLDER))
+    return load_script("evidence_rows")
 
 
 def image(name: str = "tile1_num_7") -> TrainingImage:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def few() -> ModuleType:
+def few(load_script: Callable[[str], ModuleType]) -> ModuleType:
     """The script, imported as it is when run."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import few_images
-
-        return few_images
-    finally:
-        sys.path.remove(str(FOLDER))
+    return load_script("few_images")
 
 
 def write(folder: Path, few: ModuleType, name: str, value: float, **facts: object):
