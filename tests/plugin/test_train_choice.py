@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from napari_unet.engine.client import Compute
+from napari_unet.engine.training_tasks import load_start
+from napari_unet.nn.checkpoint import load_model
 from napari_unet.nn.fine_tuning import adopt_settings
+from napari_unet.plugin.remembered_answers import Answers, remember_answers
 from napari_unet.plugin.shared_engine import borrow_engine, return_engine
-from napari_unet.plugin.train_choice import TrainChoice
+from napari_unet.plugin.train_choice import TrainChoice, start_of
 from napari_unet.settings import Architecture, Normalization, Recipe
 from napari_unet.training_settings import Loss, Training
 
@@ -55,6 +59,36 @@ def test_what_was_chosen_holds_against_the_model():
     adopted = adopt_settings(choice.training(), recipe())
     assert (adopted.loss.target, adopted.loss.formula) == ("two_class", "falk2019")
     assert adopted.normalization == NORMALIZATION.replace(high=90.0)
+
+
+def pooling_of(choice: TrainChoice) -> list[str]:
+    """How the model to go on from pools, as a worker reads it."""
+    steps = load_start(start_of(choice)).recipe.architecture.steps
+    return [step.kind for step in steps if step.op == "pool"]
+
+
+def test_the_start_is_read_with_the_answers_given_in_segment(tmp_path):
+    torch.manual_seed(0)
+    conv, up = torch.nn.Conv2d, torch.nn.ConvTranspose2d
+    parts = {
+        "enc": torch.nn.Sequential(conv(1, 4, 3), torch.nn.ReLU(), conv(4, 4, 3)),
+        "deep": torch.nn.Sequential(conv(4, 8, 3), torch.nn.ReLU(), conv(8, 8, 3)),
+        "up": up(8, 4, 2, stride=2),
+        "dec": torch.nn.Sequential(conv(8, 4, 3), torch.nn.ReLU(), conv(4, 4, 3)),
+        "out": conv(4, 3, 1),
+    }
+    path = tmp_path / "theirs.pth"
+    torch.save(torch.nn.ModuleDict(parts).state_dict(), path)
+    choice, average = TrainChoice(start=str(path)), {"pooling": "average"}
+    assert pooling_of(choice) == ["max"], "guessed"
+
+    remember_answers(str(path), Answers(average, load_model(path).sha256))
+    assert pooling_of(choice) == ["average"]
+    assert pooling_of(choice.replace(choices={"pooling": "max"})) == ["max"], "a script"
+
+    remember_answers(str(path), Answers(average, "of a file that was here before"))
+    assert pooling_of(choice) == ["max"]
+    assert start_of(TrainChoice()) is None
 
 
 def test_who_is_busy_keeps_the_engine():

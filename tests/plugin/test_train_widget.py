@@ -68,6 +68,7 @@ def test_the_choice_goes_round(opened, tmp_path):
         ignore_label=7,
         planes=True,
         start="nuclei",
+        choices={"padding": "reflect"},
         minutes=2.5,
         loss="falk2019",
         w0=33.0,

@@ -36,6 +36,25 @@ class AnnotatedImage:
     pixel_size: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class StartModel:
+    """Model that a training goes on from.
+
+    Parameters
+    ----------
+    source
+        Bundled name or path.
+    choices
+        Answers to what its file does not say, as in `load_model`.
+    sha256
+        Of the file that was meant by them; empty: whatever file it is.
+    """
+
+    source: str
+    choices: tuple[tuple[str, str], ...] = ()
+    sha256: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingOrder:
     """What is to be trained, from what, and where it is written.
@@ -54,8 +73,10 @@ class TrainingOrder:
         Settings.
     out
         The checkpoint.
+    start
+        Model to go on from; None: a new network.
     options
-        Fields of `napari_unet.nn.training.Options`.
+        Fields of `napari_unet.nn.training.Options`, but for the model.
     """
 
     layers: tuple[AnnotatedImage, ...] = ()
@@ -64,4 +85,5 @@ class TrainingOrder:
     components: bool = False
     training: Training = field(default_factory=Training)
     out: str = ""
+    start: StartModel | None = None
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -15,11 +15,13 @@ import numpy.typing as npt
 
 from napari_unet.core.training_events import Report, TrainingEvent
 from napari_unet.core.training_facts import Finding
-from napari_unet.engine.training_order import TrainingOrder
+from napari_unet.engine.training_order import StartModel, TrainingOrder
+from napari_unet.engine.worker_tasks import load
 from napari_unet.errors import UNetError, WorkerError
 
 if TYPE_CHECKING:
     from napari_unet.io.training_data import TrainingImage
+    from napari_unet.nn.model import Model
 
 # Seconds that `news` waits for the first event.
 WAIT = 0.2
@@ -71,7 +73,11 @@ class _Session:
 
         order = self.order
         job: Generator[Any, Any, Report] = iter_train(
-            load_images(order), order.out, training=order.training, **order.options
+            load_images(order),
+            order.out,
+            training=order.training,
+            model=load_start(order.start),
+            **order.options,
         )
         request = None
         with contextlib.closing(job):
@@ -131,11 +137,9 @@ def leave(number: int) -> None:
 
 def check(order: TrainingOrder) -> Check:
     """Ask the training doctor, and draw augmented patches."""
-    from napari_unet.nn.checkpoint import load_model
     from napari_unet.nn.preparation import draw_sheet, prepare
 
-    source = order.options.get("model")
-    model = None if source is None else load_model(source)
+    model = load_start(order.start)
     prepared = prepare(load_images(order), order.training, model)
     return Check(prepared.findings, prepared.notes, draw_sheet(prepared, n=8))
 
@@ -151,6 +155,15 @@ def weight_map(order: TrainingOrder) -> npt.NDArray[np.float32]:
     by_class = class_weights(images, objective)
     weight = make_weight(images[0], target, objective.loss, by_class)
     return np.where(images[0].labels < 0, np.float32(0), weight)
+
+
+def load_start(start: StartModel | None) -> Model | None:
+    """Return the model to go on from; answers for another file are not its own."""
+    if start is None:
+        return None
+    model = load(start.source, choices=start.choices)
+    is_same = start.sha256 in ("", model.sha256)
+    return model if is_same else load(start.source)
 
 
 def load_images(order: TrainingOrder) -> list[TrainingImage]:

@@ -11,7 +11,7 @@ from napari_unet.core.label_axes import as_label_ids
 from napari_unet.engine.training_order import AnnotatedImage, TrainingOrder
 from napari_unet.errors import SettingsError
 from napari_unet.plugin.layers import part_under, read_layer
-from napari_unet.plugin.train_choice import PairChoice, TrainChoice, options_of
+from napari_unet.plugin.train_choice import PairChoice, TrainChoice, start_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,7 +42,6 @@ def make_order(
     UNetError
         If a layer is missing or does not fit.
     """
-    options = options_of(choice, device, resume=resume)
     given: tuple[AnnotatedImage, ...] = ()
     if not choice.folder:
         given = tuple(_annotated(pair, choice, layers) for pair in choice.pairs)
@@ -52,7 +51,8 @@ def make_order(
         planes=choice.planes,
         training=choice.training(),
         out=choice.out,
-        options=options,
+        start=start_of(choice),
+        options={"device": device, "resume": resume},
     )
 
 

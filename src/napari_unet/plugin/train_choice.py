@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
+from napari_unet.engine.training_order import StartModel
+from napari_unet.plugin.remembered_answers import Answers, answers_to
 from napari_unet.settings import Settings
 from napari_unet.training_settings import AUGMENTATIONS, LOSSES, Loss, Training
 
@@ -53,6 +55,11 @@ class TrainChoice(Settings):
     start: str = Field(
         "", description="Model to go on from (fine-tuning); empty: a new network."
     )
+    choices: dict[str, str] = Field(
+        {},
+        description="Answers to what that model's file does not say, as in load_model; "
+        "empty: those given in Segment, else guesses.",
+    )
     minutes: float = Field(5.0, gt=0, description="Time to train, minutes.")
     steps: int = Field(
         0, ge=0, description="Optimiser steps instead of minutes; 0: by time."
@@ -99,6 +106,10 @@ class TrainChoice(Settings):
         return preset.replace(w0=self.w0, sigma=self.sigma)
 
 
-def options_of(choice: TrainChoice, device: str, *, resume: bool) -> dict[str, Any]:
-    """Return fields of `napari_unet.nn.training.Options`."""
-    return {"model": choice.start or None, "device": device, "resume": resume}
+def start_of(choice: TrainChoice) -> StartModel | None:
+    """Return the model to go on from, with the answers given here or in Segment."""
+    if not choice.start:
+        return None
+    said = Answers(choice.choices) if choice.choices else answers_to(choice.start)
+    said = said or Answers()
+    return StartModel(choice.start, tuple(sorted(said.choices.items())), said.sha256)

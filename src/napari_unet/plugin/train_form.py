@@ -69,6 +69,8 @@ class TrainForm(QWidget):
         self.network = SettingsForm(Training, NETWORK)
         self._describe()
         self.is_complete = False
+        # What a script answered, and of which model.
+        self._answered: tuple[str, dict[str, str]] = ("", {})
         self.start.addItem(NEW, "")
         for path in sorted(BUNDLED.glob("*.safetensors")):
             self._list(path.stem)
@@ -105,6 +107,7 @@ class TrainForm(QWidget):
                 "ignore_label": self.ignore_label.value(),
                 "planes": self.planes.isChecked(),
                 "start": self.start.currentData(),
+                "choices": self._choices(),
                 "minutes": self.minutes.value(),
                 "steps": self.steps.value(),
                 "loss": self.loss.currentText(),
@@ -121,6 +124,7 @@ class TrainForm(QWidget):
         self.pairs.set_value(choice.pairs, choice.folder)
         self.ignore_label.setValue(choice.ignore_label)
         self.planes.setChecked(choice.planes)
+        self._answered = (choice.start, dict(choice.choices))
         self.choose_start(choice.start)
         self.minutes.setValue(choice.minutes)
         self.steps.setValue(choice.steps)
@@ -130,6 +134,10 @@ class TrainForm(QWidget):
         self.network.set_value(choice.network)
         if choice.out:
             self.out.setText(choice.out)
+
+    def _choices(self) -> dict[str, str]:
+        source, choices = self._answered
+        return dict(choices) if source == self.start.currentData() else {}
 
     def choose_start(self, source: str) -> None:
         """Go on from a model by name or path; it is listed if it is new."""
