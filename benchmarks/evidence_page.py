@@ -92,8 +92,13 @@ def _section(section: dict[str, Any], rows: Rows) -> list[str]:
 
 def _budget(done: list[Mapping[str, Any]]) -> list[str]:
     trained = [row for row in done if row["steps"]]
-    where = {f"{row['threads']} threads of {row['processor']}" for row in trained}
+    where = {f"{threads_of(row)} of {row['processor']}" for row in trained}
     return [f"Trained on {' and '.join(sorted(where))}.", ""] if where else []
+
+
+def threads_of(row: Mapping[str, Any]) -> str:
+    """Return how many threads a row was measured with, in words."""
+    return "one thread" if row["threads"] == 1 else f"{row['threads']} threads"
 
 
 def _table(names: list[str], columns: list[str], rows: Rows) -> list[str]:

@@ -14,7 +14,8 @@ threads are given to
 - stardist: its package, whose environment few_stardist.py tells how to make.
 
 Test images are only scored. Rows lie in benchmarks/results/few, named by images, draw,
-place of the method in this list, and minutes; what is there is not measured again.
+place of the method in this list, minutes and threads (OMP_NUM_THREADS sets them); what
+is there is not measured again. A table holds what had the same minutes and threads.
 benchmarks/accuracy.py puts them into docs/accuracy.md.
 """
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from evidence_page import threads_of
 from few_methods import METHODS, Labels, Task
 from write_docs import processor
 
@@ -94,19 +97,20 @@ def measure(task: Task, key: str) -> Row:
 
 
 def rows(results: Path = RESULTS) -> list[Row]:
-    """Return what is measured; of rows that lack it, minutes are in the file's name."""
-    found = []
-    for path in sorted(results.glob("*.json")):
-        minutes = float(path.stem.split("_")[-1])
-        found.append({"minutes": minutes, **json.loads(path.read_text())})
-    return found
+    """Return what is measured."""
+    return [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
+
+
+def budget(row: Row) -> tuple[float, int]:
+    """Return minutes and threads."""
+    return row["minutes"], row["threads"]
 
 
 def means(found: list[Row]) -> dict[str, Row]:
-    """Means over the draws, as ``few-IMAGES-METHOD``; of the longest training alone."""
-    longest = max((row["minutes"] for row in found), default=0.0)
+    """Means over the draws, as ``few-IMAGES-METHOD``; of the largest budget alone."""
+    largest = max((math.prod(budget(row)) for row in found), default=0.0)
     groups: dict[str, list[Row]] = {}
-    for row in (row for row in found if row["minutes"] == longest):
+    for row in (row for row in found if math.prod(budget(row)) == largest):
         key = f"few-{row['images']}-{NAMES[row['method']]}"
         groups.setdefault(key, []).append(row)
     return {
@@ -116,20 +120,19 @@ def means(found: list[Row]) -> dict[str, Row]:
 
 
 def tables(results: Path = RESULTS) -> list[str]:
-    """Return a table for each number of minutes."""
+    """Return a table for each budget."""
     found = rows(results)
     lines: list[str] = []
-    for minutes in sorted({row["minutes"] for row in found}, reverse=True):
-        lines += _table([row for row in found if row["minutes"] == minutes], minutes)
+    for given in sorted({budget(row) for row in found}, reverse=True):
+        lines += _table([row for row in found if budget(row) == given])
     return lines
 
 
-def _table(found: list[Row], minutes: float) -> list[str]:
-    # Rows of an older form of this script do not say where they were measured.
-    known = [row for row in found if "processor" in row]
-    where = {f" on {row['threads']} threads of {row['processor']}" for row in known}
+def _table(found: list[Row]) -> list[str]:
+    where = {f"{threads_of(row)} of {row['processor']}" for row in found}
     lines = [
-        f"{minutes:g} minutes each{' or'.join(sorted(where))}; means over the draws:",
+        f"{found[0]['minutes']:g} minutes each on {' or '.join(sorted(where))}; means "
+        "over the draws:",
         "",
         "| images | method | AP@0.5 | lowest to highest (draws) | AP@0.75 | mean AP "
         "| touching | steps |",
@@ -202,8 +205,8 @@ def main() -> None:
     order = list(METHODS)
     for name, task in tasks(arguments):
         for key in methods:
-            file = f"{name}_{order.index(key)}_{arguments.minutes:g}.json"
-            record = arguments.results / file
+            given = f"{arguments.minutes:g}_{torch.get_num_threads()}"
+            record = arguments.results / f"{name}_{order.index(key)}_{given}.json"
             if not record.exists():
                 record.write_text(json.dumps(measure(task, key), indent=1) + "\n")
             print(record.read_text(), flush=True)

@@ -17,20 +17,26 @@ def few(load_script: Callable[[str], ModuleType]) -> ModuleType:
 
 
 def write(folder: Path, few: ModuleType, name: str, value: float, **facts: object):
-    """Write a row as `measure` does; `name` is images, draw, method, minutes."""
-    images, draw, index, _ = name.split("_")
-    method = list(few.NAMES)[int(index)]
-    row = {"images": int(images), "draw": int(draw), "method": method}
+    """Write a row as `measure` does; `name`: images, draw, method, minutes, threads."""
+    images, draw, index, minutes, threads = name.split("_")
+    row = {
+        "images": int(images),
+        "draw": int(draw),
+        "method": list(few.NAMES)[int(index)],
+        "minutes": float(minutes),
+        "threads": int(threads),
+        "processor": "P",
+    }
     scores = dict.fromkeys(few.SCORES, value)
     (folder / f"{name}.json").write_text(json.dumps({**row, **facts, **scores}))
 
 
 def test_means_spread_and_verdict(few: ModuleType, tmp_path: Path) -> None:
     for draw, value in enumerate((0.5, 0.6, 0.85)):
-        write(tmp_path, few, f"16_{draw}_0_10", value, steps=100 * draw)
-    write(tmp_path, few, "16_2_3_10", 0.9, steps=7, threads=2, processor="P")
-    write(tmp_path, few, "5_0_0_10", 0.4)
-    write(tmp_path, few, "5_0_2_10", 0.3)
+        write(tmp_path, few, f"16_{draw}_0_10_2", value, steps=100 * draw)
+    write(tmp_path, few, "16_2_3_10_2", 0.9, steps=7)
+    write(tmp_path, few, "5_0_0_10_2", 0.4)
+    write(tmp_path, few, "5_0_2_10_2", 0.3)
     text = few.tables(tmp_path)
     assert text[0] == "10 minutes each on 2 threads of P; means over the draws:"
     assert (
@@ -46,13 +52,13 @@ def test_means_spread_and_verdict(few: ModuleType, tmp_path: Path) -> None:
     assert "Not measured: two-class, w0 = 0, MONAI" in behind
 
 
-def test_minutes_are_not_mixed(few: ModuleType, tmp_path: Path) -> None:
-    """Rows that do not say their minutes have them in their name."""
-    write(tmp_path, few, "16_0_0_10", 0.5)
-    write(tmp_path, few, "16_1_0_0.3", 0.1)
-    write(tmp_path, few, "16_2_0_2", 0.2, minutes=10.0)
+def test_budgets_are_not_mixed(few: ModuleType, tmp_path: Path) -> None:
+    write(tmp_path, few, "16_0_0_10_2", 0.5)
+    write(tmp_path, few, "16_1_0_10_1", 0.1)
+    write(tmp_path, few, "16_2_0_10_2", 0.2)
     text = "\n".join(few.tables(tmp_path))
-    assert text.index("10 minutes each;") < text.index("0.3 minutes each;")
+    one = text.index("10 minutes each on one thread of P;")
+    assert text.index("10 minutes each on 2 threads of P;") < one
     means = few.means(few.rows(tmp_path))
     assert means == {"few-16-ours": dict.fromkeys(few.SCORES, pytest.approx(0.35))}
 
