@@ -200,7 +200,7 @@ N2DL = Row("ctc_n2dl_hela", "default", minutes(8), choose=(series,))
 EM = Row(
     "isbi2012_em",
     "default",
-    minutes(15),
+    minutes(15, tune_for="rand"),
     evidence_scores.membranes,
     choose=(series,),
 )
@@ -223,7 +223,9 @@ ROWS = {
     "em-valid": replace(
         EM,
         method="valid convolutions, 2015",
-        training=minutes(15, loss=Loss.ronneberger2015(), batch=1, patch=(444,)),
+        training=minutes(
+            15, loss=Loss.ronneberger2015(), batch=1, patch=(444,), tune_for="rand"
+        ),
         start=valid_network,
     ),
     "em": EM,

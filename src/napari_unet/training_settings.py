@@ -254,6 +254,12 @@ class Training(Settings):
     patience: int = Field(
         0, ge=0, description="Validations without progress before stopping; 0: never."
     )
+    tune_for: Literal["ap", "rand"] = Field(
+        "ap",
+        description="What final thresholds suit best: single objects (ap, mean AP), "
+        "or tissue without gaps (rand, the Rand index), where two large cells in one "
+        "are worse than many small errors.",
+    )
     foreground: Fraction = Field(
         0.5, description="Share of patches centred on an object (or a rare class)."
     )

@@ -13,7 +13,9 @@ from napari_unet.core.metrics import evaluate
 from napari_unet.core.separation import separate_instances
 from napari_unet.core.tuning import (
     NOISE,
+    SCORES,
     SEED_THRESHOLDS,
+    TuningPlan,
     candidates,
     first_separation,
     richest_window,
@@ -54,6 +56,27 @@ def test_finds_the_threshold_that_separates() -> None:
     assert found.separation == Separation().replace(seed_threshold=0.9)
 
 
+def test_tissue_is_cut_where_ap_would_keep_small_cells() -> None:
+    """Twelve small cells of 0.7, and two large ones that 0.75 joins."""
+    interior, labels = np.full((60, 120), 0.02), np.zeros((60, 120), np.int32)
+    interior[20:60] = 0.95
+    interior[20:60, 58:62] = 0.75
+    labels[20:60, :60], labels[20:60, 60:] = 1, 2
+    for i in range(12):
+        small = (slice(4, 14), slice(10 * i, 10 * i + 8))
+        interior[small], labels[small] = 0.7, i + 3
+    probabilities, start = stored(interior), Separation(min_seed_size=1)
+    ap, rand = (
+        tune_separation(
+            [probabilities], [labels], CHANNELS, start, TuningPlan(score=SCORES[name])
+        )
+        for name in ("ap", "rand")
+    )
+    assert ap.separation.seed_threshold < 0.7
+    assert rand.separation.seed_threshold > 0.75
+    assert rand.score > 0.8 > 0.6 > rand.start_score
+
+
 def test_the_score_is_that_of_the_separation() -> None:
     probabilities, labels = dumbbells(bridge=0.84)
     labels[:20] = -1
@@ -83,7 +106,9 @@ def test_what_is_good_stays() -> None:
 def test_only_the_named_settings_are_tuned() -> None:
     probabilities, labels = dumbbells(bridge=0.84)
     first, second = (
-        tune_separation([probabilities], [labels], CHANNELS, Separation(), names=names)
+        tune_separation(
+            [probabilities], [labels], CHANNELS, Separation(), TuningPlan(names)
+        )
         for names in (("min_size", "mask_threshold"), ("seed_threshold",))
     )
     assert first.separation.seed_threshold == Separation().seed_threshold
@@ -188,7 +213,7 @@ def test_of_a_large_image_the_window_with_the_most_objects_is_tuned_on() -> None
     padded[0] = 65535
     padded[..., 500:540], wide[:, 500:540] = probabilities, truth
     found = tune_separation(
-        [padded], [wide], CHANNELS, Separation(), most_pixels=wide.size // 4
+        [padded], [wide], CHANNELS, Separation(), TuningPlan(most_pixels=wide.size // 4)
     )
     assert (found.separation.seed_threshold, found.score) == (0.9, 1.0)
 

@@ -23,6 +23,7 @@ from napari_unet.core.training_events import (
     Validated,
 )
 from napari_unet.core.training_facts import Finding
+from napari_unet.core.tuning import SCORES
 from napari_unet.errors import DeviceError, ImageFileError, SettingsError
 from napari_unet.io.training_data import from_arrays
 from napari_unet.nn import training as training_module
@@ -391,14 +392,18 @@ def test_tuned_separation_is_stored(
     found = nu.Separation(seed_threshold=0.3, min_size=7)
     seen: dict[str, Any] = {}
 
-    def tune(probabilities: Any, truth: Any, channels: Any, start: Any) -> Any:
-        seen.update(shapes=[p.shape[1:] for p in probabilities], truth=truth)
+    def tune(
+        probabilities: Any, truth: Any, channels: Any, start: Any, plan: Any
+    ) -> Any:
+        shapes = [p.shape[1:] for p in probabilities]
+        seen.update(shapes=shapes, truth=truth, score=plan.score)
         return type("Tuned", (), {"separation": found})
 
     monkeypatch.setattr(training_module, "tune_separation", tune)
     out = tmp_path / "m.safetensors"
-    nu.train(pairs, TINY, out=out)
+    nu.train(pairs, TINY.replace(tune_for="rand"), out=out)
     assert nu.load_model(out).recipe.separation == found
+    assert seen["score"] is SCORES["rand"]
     (truth,) = seen["truth"]
     assert seen["shapes"] == [truth.shape]
     assert any(np.array_equal(truth, labels) for _, labels in pairs)

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.metrics import Scores, evaluate
+from napari_unet.core.metrics import evaluate
 from napari_unet.core.overlap import NOT_ANNOTATED
+from napari_unet.core.rand_index import foreground_rand
 from napari_unet.core.separation import separate_instances
 from napari_unet.errors import AxesError
 from napari_unet.settings import Separation
@@ -33,12 +34,52 @@ SEED_SIZES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.22)
 # they cannot tell stays as it is.
 FIRST_SEED_SIZE = 0.1
 ROUNDS = 3
-# A smaller gain of mean AP is noise: the value nearest to the start is kept.
+# A smaller gain is noise: the value nearest to the start is kept.
 NOISE = 0.002
 # Images whose word on the mask threshold weighs as much as the start; decision 8.
 DOUBT = 8
 MOST_PIXELS = 2**24
+Images = Sequence[NDArray[Any]]
+# Of labels and truth, one for one.
+Score = Callable[[Images, Images], float]
 TUNED = ("seed_threshold", "mask_threshold", "min_seed_size", "min_size")
+
+
+def mean_ap(labels: Images, truth: Images) -> float:
+    """Return the mean AP over IoU 0.5, 0.55, ... 0.9, pooled."""
+    return evaluate(labels, truth, ignore=NOT_ANNOTATED).mean_ap_50_90
+
+
+def v_rand(labels: Images, truth: Images) -> float:
+    """Return the Rand index within the true cells."""
+    return foreground_rand(labels, truth).v_rand
+
+
+SCORES: Mapping[str, Score] = {"ap": mean_ap, "rand": v_rand}
+"""What the separation may be tuned for, by name."""
+
+
+@dataclass(frozen=True)
+class TuningPlan:
+    """What is tuned, for what, and on how much.
+
+    Parameters
+    ----------
+    names
+        Settings, of `TUNED`.
+    score
+        To be maximised.
+    most_pixels
+        Evenly spread images with about as many pixels are tuned on, and of an image
+        that is larger still a window.
+    """
+
+    names: Collection[str] = TUNED
+    score: Score = mean_ap
+    most_pixels: int = MOST_PIXELS
+
+
+EVERYTHING = TuningPlan()
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +91,7 @@ class Tuned:
     separation
         The start, with the settings that did better.
     score, start_score
-        Mean AP over IoU 0.5, 0.55, ... 0.9, pooled, with it and with the start.
+        With it, and with the start.
     n_tried
         Combinations that were tried.
     """
@@ -66,11 +107,9 @@ def tune_separation(
     truth: Sequence[NDArray[np.integer[Any]]],
     channels: tuple[str, ...],
     start: Separation,
-    *,
-    names: Collection[str] = TUNED,
-    most_pixels: int = MOST_PIXELS,
+    plan: TuningPlan = EVERYTHING,
 ) -> Tuned:
-    """Find thresholds and sizes by coordinate search for the best mean AP.
+    """Find thresholds and sizes by coordinate search for the best score.
 
     Parameters
     ----------
@@ -82,11 +121,8 @@ def tune_separation(
         Meaning of C: those of cells.
     start
         Settings to begin with. What is not tuned is kept.
-    names
-        Settings to tune, of `TUNED`.
-    most_pixels
-        Evenly spread images with about as many pixels are tuned on, and of an image
-        that is larger still a window.
+    plan
+        What is tuned, for what, and on how many pixels.
 
     Returns
     -------
@@ -104,8 +140,8 @@ def tune_separation(
             f"There are {len(probabilities)} predictions and {len(truth)} truths.",
             "Give one truth for each prediction, and at least one.",
         )
-    chosen = spread_images([labels.size for labels in truth], most_pixels)
-    windows = [richest_window(truth[i], most_pixels) for i in chosen]
+    chosen = spread_images([labels.size for labels in truth], plan.most_pixels)
+    windows = [richest_window(truth[i], plan.most_pixels) for i in chosen]
     trial = _Trial(
         [
             np.ascontiguousarray(probabilities[i][:, *w])
@@ -113,10 +149,11 @@ def tune_separation(
         ],
         [truth[i][w] for i, w in zip(chosen, windows, strict=True)],
         channels,
+        plan.score,
     )
     start_score = trial(start)
     grid = candidates(typical_size(trial.truth))
-    grid = {name: values for name, values in grid.items() if name in names}
+    grid = {name: values for name, values in grid.items() if name in plan.names}
     best = search(trial, start, grid) if grid else start
     return Tuned(best, trial(best), start_score, len(trial.known))
 
@@ -255,33 +292,24 @@ def _best_value(
 
 @dataclass
 class _Trial:
-    """Mean AP of the images under given settings; each combination is tried once."""
+    """Score of the images under given settings; each combination is tried once."""
 
     probabilities: list[NDArray[Any]]
     truth: list[NDArray[np.integer[Any]]]
     channels: tuple[str, ...]
+    score: Score
     known: dict[Separation, float] = field(default_factory=dict)
 
     def __call__(self, separation: Separation) -> float:
         if separation not in self.known:
-            found = score_separation(
-                self.probabilities, self.truth, self.channels, separation
-            )
-            self.known[separation] = found.mean_ap_50_90
+            self.known[separation] = self.score(self.separate(separation), self.truth)
         return self.known[separation]
 
+    def separate(self, separation: Separation) -> list[NDArray[np.int32]]:
+        """Separate each image."""
 
-def score_separation(
-    probabilities: Sequence[NDArray[Any]],
-    truth: Sequence[NDArray[np.integer[Any]]],
-    channels: tuple[str, ...],
-    separation: Separation,
-) -> Scores:
-    """Separate each image and score all of them together; parameters as above."""
+        def one(stored: NDArray[Any]) -> NDArray[np.int32]:
+            return separate_instances(stored, self.channels, separation)
 
-    def separate(stored: NDArray[Any]) -> NDArray[np.int32]:
-        return separate_instances(stored, channels, separation)
-
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        labels = list(pool.map(separate, probabilities))
-    return evaluate(labels, truth, ignore=NOT_ANNOTATED)
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            return list(pool.map(one, self.probabilities))

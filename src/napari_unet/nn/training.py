@@ -19,7 +19,7 @@ from napari_unet.core.training_events import (
     TrainingError,
     TrainingEvent,
 )
-from napari_unet.core.tuning import tempered, tune_separation
+from napari_unet.core.tuning import SCORES, TuningPlan, tempered, tune_separation
 from napari_unet.errors import CheckpointError, ImageFileError, SettingsError
 from napari_unet.io.pairing import Pairing, find_pairs
 from napari_unet.io.training_data import TrainingImage, from_arrays, load_pairs
@@ -257,7 +257,11 @@ class _Job:
         probabilities = validator.predict(best.network, "float32")
         if loop.start.objective.task == "instances":
             found = tune_separation(
-                probabilities, validator.truth, recipe.channels, recipe.separation
+                probabilities,
+                validator.truth,
+                recipe.channels,
+                recipe.separation,
+                TuningPlan(score=SCORES[loop.start.training.tune_for]),
             ).separation
             start, n_images = loop.start.model.recipe.separation, len(validator.truth)
             recipe = recipe.replace(separation=tempered(found, start, n_images))

@@ -21,7 +21,7 @@ from napari_unet.core.separation import separate_instances, separate_semantic
 from napari_unet.core.targets import IGNORED
 from napari_unet.core.tiling import Geometry, choose_tile, make_grid
 from napari_unet.core.training_events import Example
-from napari_unet.core.tuning import tune_separation
+from napari_unet.core.tuning import TuningPlan, tune_separation
 from napari_unet.errors import DeviceError, SettingsError
 from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.device import is_out_of_memory, release_memory
@@ -170,8 +170,7 @@ class Validator:
             self.truth,
             self.objective.channels,
             start,
-            names=THRESHOLDS,
-            most_pixels=TUNING_PIXELS,
+            TuningPlan(THRESHOLDS, most_pixels=TUNING_PIXELS),
         ).separation
 
     def judge(

@@ -35,6 +35,7 @@ NETWORK = {
     "batch": "Batch",
     "optimizer": "Optimizer",
     "precision": "Precision",
+    "tune_for": "Thresholds for",
     "random_seed": "Random seed",
 }
 
