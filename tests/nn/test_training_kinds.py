@@ -86,15 +86,25 @@ def test_two_classes_are_weighed_as_they_are_carved() -> None:
     np.testing.assert_allclose(sample.weight, border_weights(carved, 10, 5), rtol=1e-5)
 
 
-def test_balanced_classes_weigh_by_inverse_frequency() -> None:
+@pytest.mark.parametrize(
+    ("weights", "ratio"), [("none", 1), ("root", 3.5**0.5), ("balance", 3.5)]
+)
+def test_classes_weigh_by_inverse_frequency(weights: str, ratio: float) -> None:
     labels = np.zeros((10, 10), np.int32)
     labels[:2] = 1
     labels[9] = -1  # of 90 annotated pixels, 20 are a cell
     images = [TrainingImage(np.zeros((1, 10, 10), np.float32), labels)]
-    objective = plan_objective(Loss(target="two_class", class_weights="balance"))
-    found = class_weights(images, objective)
-    np.testing.assert_allclose(found, [90 / (2 * 70), 90 / (2 * 20)], rtol=1e-6)
+    loss = Loss.parse({"target": "two_class", "class_weights": weights})
+    found = class_weights(images, plan_objective(loss))
+    assert found[1] / found[0] == pytest.approx(ratio)
     assert (70 * found[0] + 20 * found[1]) / 90 == pytest.approx(1)
+
+
+def test_a_class_that_does_not_occur_weighs_one() -> None:
+    labels = np.full((4, 4), -1, np.int32)
+    images = [TrainingImage(np.zeros((1, 4, 4), np.float32), labels)]
+    loss = Loss(target="two_class", class_weights="root")
+    np.testing.assert_array_equal(class_weights(images, plan_objective(loss)), 1)
 
 
 @pytest.mark.parametrize("loss", [Loss(), Loss.ronneberger2015(), Loss.falk2019()])

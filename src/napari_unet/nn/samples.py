@@ -32,6 +32,8 @@ from napari_unet.training_settings import Loss
 Classes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Spacing = tuple[float, ...]
+POWERS = {"none": 0.0, "root": 0.5, "balance": 1.0}
+"""Of the inverse frequency of a class, by the name of its weights."""
 
 
 def normalise(
@@ -136,23 +138,23 @@ def make_weight(
 
 
 def class_weights(images: Sequence[TrainingImage], objective: Objective) -> Floats:
-    """Return the weight of each class: 1, or n_pixels / (n_classes * n_of_class).
+    """Return the weight of each class, a power of its inverse frequency.
 
-    Balanced weights are inverse frequencies, scaled so that the average annotated pixel
-    weighs 1: the height of the border term keeps its meaning beside them. A class that
-    does not occur weighs 1.
+    Scaled so that the average annotated pixel weighs 1: the height of the border term
+    keeps its meaning beside them. A class that does not occur weighs 1.
     """
-    n_classes = objective.n_classes
-    if objective.loss.class_weights == "none":
+    n_classes, power = objective.n_classes, POWERS[objective.loss.class_weights]
+    if not power:
         return np.ones(n_classes, np.float32)
     counts = np.zeros(IGNORED + 1, np.int64)
     for image in images:
         target = make_target(image, objective)
         counts += np.bincount(target.ravel(), minlength=IGNORED + 1)
     found = counts[:n_classes].astype(np.float64)
-    n_present = max(1, int(np.count_nonzero(found)))
-    balanced = found.sum() / (n_present * np.maximum(found, 1))
-    return np.where(found > 0, balanced, 1).astype(np.float32)
+    share = found / max(1.0, found.sum())
+    raised = np.where(found > 0, share, 1) ** -power
+    average = (share * raised).sum()
+    return np.where(found > 0, raised / (average or 1), 1).astype(np.float32)
 
 
 def normalised(image: npt.NDArray[np.generic], settings: Normalization) -> Floats:
