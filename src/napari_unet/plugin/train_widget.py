@@ -280,8 +280,8 @@ class TrainWidget(DockedWidget):
         (self.abort if self._stopping else self.stop)()
 
     def _engine(self) -> Engine:
-        compute, busy = read_preferences().compute, self._run.is_running
-        return borrow_engine(self._user, compute, busy=busy)
+        busy = self._run.is_running or self._check.is_running
+        return borrow_engine(self._user, read_preferences().compute, busy=busy)
 
     def _connect(self) -> None:
         self._warming.ready.connect(self._on_ready)
