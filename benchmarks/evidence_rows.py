@@ -186,6 +186,7 @@ DEFECTS = "none, blowhole, break, crack, fray, uneven"
 LAND = "water, land, road, building, vegetation"
 WHOLE = sized(Y=1.0, X=1.0)  # in units of their own
 TILE = grouped("num_", after=True)
+ROOT = {"class_weights": "root"}
 RARE = {"class_weights": "balance", "focal": 2.0}
 
 DIC = Row(
@@ -203,6 +204,14 @@ EM = Row(
     minutes(15, tune_for="rand"),
     evidence_scores.membranes,
     choose=(series,),
+)
+CAMVID = Row(
+    "camvid",
+    "default, upright",
+    semantic(15, STREETS, augmentation=STREET),
+    evidence_scores.classes,
+    prepare=(without(11),),
+    choose=(mirrored,),
 )
 TILES = Row(
     "magnetic_tile",
@@ -250,15 +259,18 @@ ROWS = {
         prepare=(WHOLE,),
         choose=(halved,),
     ),
-    "camvid": Row(
-        "camvid",
-        "default, upright",
-        semantic(15, STREETS, augmentation=STREET),
-        evidence_scores.classes,
-        prepare=(without(11),),
-        choose=(mirrored,),
+    "camvid": CAMVID,
+    "camvid-root": replace(
+        CAMVID,
+        method="root class weights, upright",
+        training=semantic(15, STREETS, augmentation=STREET, loss=ROOT),
     ),
     "tiles": TILES,
+    "tiles-root": replace(
+        TILES,
+        method="root class weights",
+        training=semantic(8, DEFECTS, loss=ROOT),
+    ),
     "tiles-weighted": replace(
         TILES,
         method="class weights and focal 2",
