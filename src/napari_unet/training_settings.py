@@ -168,7 +168,7 @@ class Loss(Settings):
     class_weights: Literal["none", "root", "balance"] = Field(
         "none",
         description="Weigh classes by inverse frequency (balance) or by its square "
-        "root (root), such that the average pixel weighs 1.",
+        "root (root), at most 10 to 1, such that the average pixel weighs 1.",
     )
     dice: Annotated[float, Field(ge=0)] = Field(
         0.5, description="Weight of the Dice term beside cross-entropy."

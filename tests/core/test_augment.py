@@ -151,6 +151,22 @@ def test_what_is_not_annotated_weighs_nothing(rng):
     assert patch.weight[~ignored].min() >= 0.9
 
 
+def test_the_weight_of_a_class_goes_with_its_pixels(rng):
+    """A rare class beside a common one: no pixel has a part of both weights."""
+    target = np.zeros((120, 120), np.uint8)
+    target[::9], target[:, 50:70] = 1, IGNORED
+    by_class = np.array([0.2, 50], np.float32)
+    zeros = np.zeros(target.shape, np.float32)
+    pixels = rng.random((1, *target.shape), dtype=np.float32)
+    sample = Sample(pixels, target, zeros, class_weights=by_class)
+    np.testing.assert_array_equal(np.unique(sample.total_weight()), [0, *by_class])
+    patch = apply_patch(draw(sample, (96, 96), GEOMETRY), sample)
+    expected = np.array([*by_class, 0], np.float32)[np.minimum(patch.target, 2)]
+    assert len(np.unique(expected)) == 3
+    np.testing.assert_array_equal(patch.weight, expected)
+    assert patch.class_weights is None
+
+
 def test_mirrored_pixels_keep_class_and_weight(rng):
     sample = some_sample(rng, (20, 24))
     patch = apply_patch(draw(sample, (64, 64), Augmentation.none()), sample)

@@ -66,7 +66,7 @@ def test_the_pull_of_a_gap_pixel_is_its_border_weight(w0: float, target: str) ->
     batch = Batch(
         torch.from_numpy(sample.image)[None],
         torch.from_numpy(sample.target)[None].long(),
-        torch.from_numpy(sample.weight)[None],
+        torch.from_numpy(sample.total_weight())[None],
     )
     plan_objective(loss)(logits, batch)["total"].backward()
     gap, far = (12, 14), (30, 38)
@@ -83,7 +83,8 @@ def test_two_classes_are_weighed_as_they_are_carved() -> None:
     sample = prepared_sample(labels, Loss(target="two_class", w0=10.0))
     carved = carve_gap(labels)
     np.testing.assert_array_equal(sample.target, carved > 0)
-    np.testing.assert_allclose(sample.weight, border_weights(carved, 10, 5), rtol=1e-5)
+    expected = border_weights(carved, 10, 5)
+    np.testing.assert_allclose(sample.total_weight(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -100,11 +101,27 @@ def test_classes_weigh_by_inverse_frequency(weights: str, ratio: float) -> None:
     assert (70 * found[0] + 20 * found[1]) / 90 == pytest.approx(1)
 
 
+@pytest.mark.parametrize("weights", ["root", "balance"])
+def test_no_class_weighs_more_than_ten_times_another(weights: str) -> None:
+    labels = np.zeros((100, 100), np.int32)
+    labels[0, :3], labels[1:51] = 2, 1
+    images = [TrainingImage(np.zeros((1, 100, 100), np.float32), labels)]
+    loss = Loss.parse({"target": "semantic", "class_weights": weights})
+    found = class_weights(images, plan_objective(loss, ("a", "b", "c")))
+    assert found.max() / found.min() == pytest.approx(10)
+    counts = np.bincount(labels.ravel())
+    assert (counts * found).sum() / counts.sum() == pytest.approx(1)
+
+
 def test_a_class_that_does_not_occur_weighs_one() -> None:
-    labels = np.full((4, 4), -1, np.int32)
-    images = [TrainingImage(np.zeros((1, 4, 4), np.float32), labels)]
-    loss = Loss(target="two_class", class_weights="root")
-    np.testing.assert_array_equal(class_weights(images, plan_objective(loss)), 1)
+    labels = np.zeros((10, 10), np.int32)
+    labels[:2] = 2  # and no pixel of class 1
+    images = [TrainingImage(np.zeros((1, 10, 10), np.float32), labels)]
+    loss = Loss(target="semantic", class_weights="balance")
+    found = class_weights(images, plan_objective(loss, ("none", "crack", "fray")))
+    np.testing.assert_allclose(found, [100 / (2 * 80), 1, 100 / (2 * 20)], rtol=1e-6)
+    images[0].labels[:] = -1
+    assert (class_weights(images, plan_objective(loss, ("a", "b"))) == 1).all()
 
 
 @pytest.mark.parametrize("loss", [Loss(), Loss.ronneberger2015(), Loss.falk2019()])

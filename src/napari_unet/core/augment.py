@@ -17,7 +17,7 @@ has presets.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,11 +51,14 @@ class Sample:
     target
         Classes, uint8; 255 = not annotated.
     weight
-        float32, what each pixel counts in the loss.
+        float32, what each pixel counts in the loss, beside the weight of its class.
     distance
         float32, a distance target; may be NaN where not annotated.
     labels
         int32 ids, 0 = background, negative = not annotated.
+    class_weights
+        float32 (n classes,): added to `weight` by class. Kept apart, since it changes
+        where the class does: between two pixels nothing is interpolated.
     """
 
     image: NDArray[np.float32]
@@ -63,6 +66,7 @@ class Sample:
     weight: NDArray[np.float32] | None = None
     distance: NDArray[np.float32] | None = None
     labels: NDArray[np.int32] | None = None
+    class_weights: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         shape = self.image.shape[1:]
@@ -73,6 +77,17 @@ class Sample:
                     f"The {name} has the shape {array.shape}, the image {shape}.",
                     "Give maps of the image's spatial shape.",
                 )
+
+    def total_weight(self) -> NDArray[np.float32] | None:
+        """Return `weight` with that of the class; 0 where not annotated."""
+        if self.weight is None or self.target is None:
+            return self.weight
+        total = self.weight
+        if self.class_weights is not None:
+            table = np.zeros(IGNORED + 1, np.float32)
+            table[: self.class_weights.size] = self.class_weights
+            total = total + table[self.target]
+        return np.where(self.target == IGNORED, np.float32(0), total)
 
 
 @dataclass(frozen=True)
@@ -155,6 +170,8 @@ def plan_patch(
 def apply_patch(plan: PatchPlan, sample: Sample) -> Sample:
     """Return the planned patch of `sample`; only the region that it needs is read.
 
+    Its `weight` is the total.
+
     Parameters
     ----------
     plan
@@ -175,17 +192,15 @@ def apply_patch(plan: PatchPlan, sample: Sample) -> Sample:
         )
     image = resample(sample.image, plan.warp, "cubic")
     image = apply_intensity(image, plan.intensity, pixel_size=plan.pixel_size)
-    target = _take(sample.target, plan.warp, "nearest")
-    weight = _take(sample.weight, plan.warp, "linear")
-    if target is not None and weight is not None:
-        weight[target == IGNORED] = 0
-    return Sample(
+    bent = Sample(
         image,
-        target,
-        weight,
+        _take(sample.target, plan.warp, "nearest"),
+        _take(sample.weight, plan.warp, "linear"),
         distance=_take(sample.distance, plan.warp, "linear"),
         labels=_take(sample.labels, plan.warp, "nearest"),
+        class_weights=sample.class_weights,
     )
+    return replace(bent, weight=bent.total_weight(), class_weights=None)
 
 
 def _take(array: NDArray[Any] | None, warp: Warp, interpolation: Interpolation) -> Any:

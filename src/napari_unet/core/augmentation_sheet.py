@@ -80,7 +80,8 @@ def augmentation_sheet(
         [sample], shape, foreground=1.0, random_seed=random_seed
     )
     centre = sampler.place(0).centre
-    heaviest = 1.0 if sample.weight is None else float(sample.weight.max(initial=1e-6))
+    weight = sample.total_weight()
+    heaviest = 1.0 if weight is None else float(weight.max(initial=1e-6))
     pictures = []
     for index in range(n):
         plan = plan_patch(

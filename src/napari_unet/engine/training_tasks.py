@@ -147,14 +147,15 @@ def check(order: TrainingOrder) -> Check:
 def weight_map(order: TrainingOrder) -> npt.NDArray[np.float32]:
     """Return the weights by which pixels of the first image count in the loss."""
     from napari_unet.nn.losses import plan_objective
-    from napari_unet.nn.samples import class_weights, make_target, make_weight
+    from napari_unet.nn.samples import class_weights, prepare_samples
 
     images = load_images(order)[:1]
     objective = plan_objective(order.training.loss)
-    target = make_target(images[0], objective)
     by_class = class_weights(images, objective)
-    weight = make_weight(images[0], target, objective.loss, by_class)
-    return np.where(images[0].labels < 0, np.float32(0), weight)
+    (sample,) = prepare_samples(images, objective, by_class)
+    weight = sample.total_weight()
+    assert weight is not None  # noqa: S101 - every prepared sample has one
+    return weight
 
 
 def load_start(start: StartModel | None) -> Model | None:

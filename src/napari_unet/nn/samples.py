@@ -34,6 +34,8 @@ Floats = npt.NDArray[np.float32]
 Spacing = tuple[float, ...]
 POWERS = {"none": 0.0, "root": 0.5, "balance": 1.0}
 """Of the inverse frequency of a class, by the name of its weights."""
+LARGEST_RATIO = 10.0
+"""Of two classes' weights: of a class of a hundred pixels, more would teach noise."""
 
 
 def normalise(
@@ -77,10 +79,12 @@ def prepare_samples(
 
 def _prepare(image: TrainingImage, objective: Objective, by_class: Floats) -> Sample:
     target = make_target(image, objective)
+    of_place, of_class = make_weight(image, objective.loss, by_class)
     return Sample(
         image=np.ascontiguousarray(image.image, np.float32),
         target=target,
-        weight=make_weight(image, target, objective.loss, by_class),
+        weight=of_place,
+        class_weights=of_class,
         distance=_distance(image) if objective.has_distance else None,
         # Without labels, patches are drawn by class.
         labels=image.labels if objective.task == "instances" else None,
@@ -115,33 +119,33 @@ def make_target(image: TrainingImage, objective: Objective) -> Classes:
 
 
 def make_weight(
-    image: TrainingImage, target: Classes, loss: Loss, by_class: Floats
-) -> Floats:
-    """Return the weight of each pixel: that of its class plus the border term.
+    image: TrainingImage, loss: Loss, by_class: Floats
+) -> tuple[Floats, Floats | None]:
+    """Return the weight of each pixel for its place, and that of its class.
 
     The border term is that of the cells as they are taught: set apart by a gap for the
-    two-class form. Classes of pixels have no border term.
+    two-class form. Classes of pixels have none. The formula of 2019 is one whole:
+    classes have no weights of their own.
     """
-    table = np.zeros(IGNORED + 1, np.float32)
-    table[: by_class.size] = by_class
-    weight: Floats = table[target]
-    if loss.target == "semantic" or not loss.w0:
-        return weight
     labels, spacing = image.labels, relative_spacing(image)
+    if loss.target == "semantic" or not loss.w0:
+        return np.zeros(labels.shape, np.float32), by_class
     cells = carve_gap(labels) if loss.target == "two_class" else labels
     if loss.formula == "falk2019":
-        return falk_weights(cells, loss.w0, sigma=loss.sigma, spacing=spacing)
+        weight = falk_weights(cells, loss.w0, sigma=loss.sigma, spacing=spacing)
+        return weight, None
     border = border_weights(
         cells, loss.w0, loss.sigma, class_weights=(0.0, 0.0), spacing=spacing
     )
-    return weight + border
+    return border, by_class
 
 
 def class_weights(images: Sequence[TrainingImage], objective: Objective) -> Floats:
     """Return the weight of each class, a power of its inverse frequency.
 
-    Scaled so that the average annotated pixel weighs 1: the height of the border term
-    keeps its meaning beside them. A class that does not occur weighs 1.
+    At most `LARGEST_RATIO` times the lightest. Scaled so that the average annotated
+    pixel weighs 1: the height of the border term keeps its meaning beside them. A class
+    that does not occur weighs 1.
     """
     n_classes, power = objective.n_classes, POWERS[objective.loss.class_weights]
     if not power:
@@ -153,6 +157,7 @@ def class_weights(images: Sequence[TrainingImage], objective: Objective) -> Floa
     found = counts[:n_classes].astype(np.float64)
     share = found / max(1.0, found.sum())
     raised = np.where(found > 0, share, 1) ** -power
+    raised = np.minimum(raised, LARGEST_RATIO * raised[found > 0].min(initial=np.inf))
     average = (share * raised).sum()
     return np.where(found > 0, raised / (average or 1), 1).astype(np.float32)
 
