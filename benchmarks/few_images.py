@@ -108,9 +108,10 @@ def budget(row: Row) -> tuple[float, int]:
 
 def means(found: list[Row]) -> dict[str, Row]:
     """Means over the draws, as ``few-IMAGES-METHOD``; of the largest budget alone."""
-    largest = max((math.prod(budget(row)) for row in found), default=0.0)
+    budgets = {budget(row) for row in found}
+    largest = max(budgets, key=lambda given: (math.prod(given), given), default=None)
     groups: dict[str, list[Row]] = {}
-    for row in (row for row in found if math.prod(budget(row)) == largest):
+    for row in (row for row in found if budget(row) == largest):
         key = f"few-{row['images']}-{NAMES[row['method']]}"
         groups.setdefault(key, []).append(row)
     return {

@@ -56,11 +56,14 @@ def test_budgets_are_not_mixed(few: ModuleType, tmp_path: Path) -> None:
     write(tmp_path, few, "16_0_0_10_2", 0.5)
     write(tmp_path, few, "16_1_0_10_1", 0.1)
     write(tmp_path, few, "16_2_0_10_2", 0.2)
+    write(tmp_path, few, "16_2_0_0.3_2", 0.9)
     text = "\n".join(few.tables(tmp_path))
     one = text.index("10 minutes each on one thread of P;")
     assert text.index("10 minutes each on 2 threads of P;") < one
     means = few.means(few.rows(tmp_path))
     assert means == {"few-16-ours": dict.fromkeys(few.SCORES, pytest.approx(0.35))}
+    write(tmp_path, few, "5_0_0_20_1", 0.7)  # as long in all
+    assert list(few.means(few.rows(tmp_path))) == ["few-5-ours"]
 
 
 def test_nothing_measured(few: ModuleType, tmp_path: Path) -> None:

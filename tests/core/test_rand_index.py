@@ -64,5 +64,24 @@ def test_perfect_empty_and_the_mean_over_images() -> None:
     single = foreground_rand([found], [truth])
     both = foreground_rand([found, truth, truth], [truth, truth, nothing])
     assert both.v_rand == pytest.approx((single.v_rand + 1) / 2)
-    # All in one: every cell is found, and nothing is known of any.
-    assert foreground_rand([nothing], [truth]).v_info == pytest.approx(0, abs=1e-9)
+    # All in one segment: nothing is known of any cell.
+    one = foreground_rand([np.ones_like(truth)], [truth])
+    assert one.v_info == pytest.approx(0, abs=1e-9)
+    assert 0 < one.v_rand < 0.1
+
+
+def test_nothing_found_is_not_one_segment() -> None:
+    """It must not win over a cell in two pieces, where a single one is annotated."""
+    truth = np.zeros((20, 20), np.int64)
+    truth[5:15, 5:15] = 1
+    halves = np.where(np.arange(20) < 10, 1, 2) * truth
+    nothing = foreground_rand([np.zeros_like(truth)], [truth])
+    assert (nothing.v_rand, nothing.v_info) == (0, 0)
+    assert foreground_rand([halves], [truth]).v_rand == pytest.approx(2 / 3)
+
+
+def test_a_corner_far_from_every_segment_belongs_to_the_nearest() -> None:
+    truth = np.ones((30, 30), np.int64)
+    found = np.zeros_like(truth)
+    found[0, 0] = 7
+    assert foreground_rand([found], [truth]).v_rand == 1

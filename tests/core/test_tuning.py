@@ -13,7 +13,7 @@ from napari_unet.core.metrics import evaluate
 from napari_unet.core.separation import separate_instances
 from napari_unet.core.tuning import (
     NOISE,
-    SCORES,
+    PLANS,
     SEED_THRESHOLDS,
     TuningPlan,
     candidates,
@@ -67,9 +67,7 @@ def test_tissue_is_cut_where_ap_would_keep_small_cells() -> None:
         interior[small], labels[small] = 0.7, i + 3
     probabilities, start = stored(interior), Separation(min_seed_size=1)
     ap, rand = (
-        tune_separation(
-            [probabilities], [labels], CHANNELS, start, TuningPlan(score=SCORES[name])
-        )
+        tune_separation([probabilities], [labels], CHANNELS, start, PLANS[name])
         for name in ("ap", "rand")
     )
     assert ap.separation.seed_threshold < 0.7

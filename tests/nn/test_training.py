@@ -23,7 +23,7 @@ from napari_unet.core.training_events import (
     Validated,
 )
 from napari_unet.core.training_facts import Finding
-from napari_unet.core.tuning import SCORES
+from napari_unet.core.tuning import v_rand
 from napari_unet.errors import DeviceError, ImageFileError, SettingsError
 from napari_unet.io.training_data import from_arrays
 from napari_unet.nn import training as training_module
@@ -403,7 +403,7 @@ def test_tuned_separation_is_stored(
     out = tmp_path / "m.safetensors"
     nu.train(pairs, TINY.replace(tune_for="rand"), out=out)
     assert nu.load_model(out).recipe.separation == found
-    assert seen["score"] is SCORES["rand"]
+    assert seen["score"] is v_rand
     (truth,) = seen["truth"]
     assert seen["shapes"] == [truth.shape]
     assert any(np.array_equal(truth, labels) for _, labels in pairs)

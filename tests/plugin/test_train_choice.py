@@ -7,8 +7,9 @@ import torch
 
 from napari_unet.engine.client import Compute
 from napari_unet.engine.training_tasks import load_start
-from napari_unet.nn.checkpoint import load_model
+from napari_unet.nn.checkpoint import BUNDLED, load_model
 from napari_unet.nn.fine_tuning import adopt_settings
+from napari_unet.nn.training_state import fingerprint
 from napari_unet.plugin.remembered_answers import Answers, remember_answers
 from napari_unet.plugin.shared_engine import borrow_engine, return_engine
 from napari_unet.plugin.train_choice import TrainChoice, start_of
@@ -89,6 +90,22 @@ def test_the_start_is_read_with_the_answers_given_in_segment(tmp_path):
     remember_answers(str(path), Answers(average, "of a file that was here before"))
     assert pooling_of(choice) == ["max"]
     assert start_of(TrainChoice()) is None
+
+    first, second = (
+        load_start(start_of(choice.replace(choices={"pooling": kind})))
+        for kind in ("max", "average")
+    )
+    # The weights are the same; what is resumed is not.
+    assert fingerprint(Training(), [], first) != fingerprint(Training(), [], second)
+    assert fingerprint(Training(), [], first) == fingerprint(Training(), [], first)
+
+
+def test_answers_to_a_file_before_do_not_fit_one_that_asks_nothing(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes((BUNDLED / "nuclei.safetensors").read_bytes())
+    remember_answers(str(path), Answers({"pooling": "average"}, "of another file"))
+    found = load_start(start_of(TrainChoice(start=str(path))))
+    assert found.sha256 == load_model(path).sha256
 
 
 def test_who_is_busy_keeps_the_engine():

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.segmentation import expand_labels
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,18 @@ def foreground_rand(
 
 
 def _of_one(labels: NDArray[Any], truth: NDArray[Any]) -> tuple[float, float]:
+    from skimage.segmentation import expand_labels  # slow to load
+
+    if not (labels > 0).any():
+        return 0.0, 0.0  # nothing found is not one segment
     # Segments are grown over the borders between them, which is what thinning comes to.
-    grown = expand_labels(labels, max(labels.shape))  # type: ignore[no-untyped-call]
+    grown = expand_labels(labels, sum(labels.shape))  # type: ignore[no-untyped-call]
     kept = truth > 0
-    sides = np.stack([grown[kept], truth[kept]])
-    p, s, t = (_shares(side) for side in (sides, *sides))
+    segments, cells = (
+        np.unique(side[kept], return_inverse=True)[1] for side in (grown, truth)
+    )
+    pairs = segments * (cells.max() + 1) + cells
+    p, s, t = (_shares(numbers) for numbers in (pairs, segments, cells))
     rand = 2 * (p**2).sum() / ((s**2).sum() + (t**2).sum())
     h, h_s, h_t = (-(x * np.log(x)).sum() for x in (p, s, t))
     entropies = h_s + h_t
@@ -76,8 +82,7 @@ def _of_one(labels: NDArray[Any], truth: NDArray[Any]) -> tuple[float, float]:
     return float(rand), float(info)
 
 
-def _shares(side: NDArray[Any]) -> NDArray[np.float64]:
-    """Return which share of the pixels each id, or pair of ids, has."""
-    _, counts = np.unique(side, axis=-1, return_counts=True)
-    shares: NDArray[np.float64] = counts / side.shape[-1]
-    return shares
+def _shares(numbers: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return which share of the pixels each number has that occurs."""
+    counts = np.bincount(numbers)
+    return counts[counts > 0] / numbers.size

@@ -17,7 +17,7 @@ from napari_unet.core.training_events import Report, TrainingEvent
 from napari_unet.core.training_facts import Finding
 from napari_unet.engine.training_order import StartModel, TrainingOrder
 from napari_unet.engine.worker_tasks import load
-from napari_unet.errors import UNetError, WorkerError
+from napari_unet.errors import CheckpointError, UNetError, WorkerError
 
 if TYPE_CHECKING:
     from napari_unet.io.training_data import TrainingImage
@@ -162,9 +162,14 @@ def load_start(start: StartModel | None) -> Model | None:
     """Return the model to go on from; answers for another file are not its own."""
     if start is None:
         return None
-    model = load(start.source, choices=start.choices)
-    is_same = start.sha256 in ("", model.sha256)
-    return model if is_same else load(start.source)
+    try:
+        model = load(start.source, choices=start.choices)
+        if start.sha256 in ("", model.sha256):
+            return model
+    except CheckpointError:
+        if not start.sha256 or load(start.source).sha256 == start.sha256:
+            raise
+    return load(start.source)
 
 
 def load_images(order: TrainingOrder) -> list[TrainingImage]:

@@ -35,7 +35,7 @@ Version = tuple[int, int]
 _VERSIONS: dict[tuple[str, str], Version] = {}
 
 # Networks kept, so that going back and forth between two costs nothing.
-N_KEPT = 2
+N_KEPT = 3
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from napari_unet.core.training_events import (
     TrainingError,
     TrainingEvent,
 )
-from napari_unet.core.tuning import SCORES, TuningPlan, tempered, tune_separation
+from napari_unet.core.tuning import PLANS, tempered, tune_separation, v_rand
 from napari_unet.errors import CheckpointError, ImageFileError, SettingsError
 from napari_unet.io.pairing import Pairing, find_pairs
 from napari_unet.io.training_data import TrainingImage, from_arrays, load_pairs
@@ -224,7 +224,7 @@ class _Job:
         device = choose_device(self.options.device)
         precision = choose_precision(start.training.precision, device)
         state, file = make_state(start, device, precision), state_path(self.out)
-        digest = fingerprint(start.training, images, start.model.network)
+        digest = fingerprint(start.training, images, start.model)
         if self.options.resume and file.exists():
             state.restore(file, digest)
         elif self.options.overwrite:
@@ -255,17 +255,21 @@ class _Job:
         best = load_model(self.out)
         validator, recipe = loop.validator, best.recipe
         probabilities = validator.predict(best.network, "float32")
+        plan = PLANS[loop.start.training.tune_for]
         if loop.start.objective.task == "instances":
             found = tune_separation(
                 probabilities,
                 validator.truth,
                 recipe.channels,
                 recipe.separation,
-                TuningPlan(score=SCORES[loop.start.training.tune_for]),
+                plan,
             ).separation
             start, n_images = loop.start.model.recipe.separation, len(validator.truth)
             recipe = recipe.replace(separation=tempered(found, start, n_images))
-        scores = validator.judge(probabilities, recipe.separation).scores
+        judged = validator.judge(probabilities, recipe.separation)
+        scores = judged.scores
+        if plan.score is v_rand and loop.start.objective.task == "instances":
+            scores = {**scores, "v_rand": validator.v_rand(judged)}
         progress = loop.progress
         summary = {
             **recipe.training,

@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from napari_unet.core.training_events import TrainingError
 from napari_unet.io.atomic import replacing
 from napari_unet.io.training_data import TrainingImage
+from napari_unet.nn.model import Model
 from napari_unet.nn.weight_files import DAMAGED
 from napari_unet.training_settings import Training
 
 SUFFIX = ".resume.pt"
-# What may differ when training goes on: how long it lasts.
-BUDGET = {"minutes", "steps", "patience"}
+# What may differ when training goes on: how long it lasts, and what comes after.
+BUDGET = {"minutes", "steps", "patience", "tune_for"}
 
 
 @dataclass
@@ -151,7 +152,7 @@ def state_path(out: Path) -> Path:
 
 
 def fingerprint(
-    training: Training, images: Sequence[TrainingImage], network: nn.Module
+    training: Training, images: Sequence[TrainingImage], model: Model
 ) -> str:
     """Return a digest of all that must be the same when training goes on.
 
@@ -161,11 +162,13 @@ def fingerprint(
         Settings; the budget does not count.
     images
         Names, pixels and labels count.
-    network
-        That training starts with.
+    model
+        That training starts with. Two networks may have the same weights, and differ in
+        what no weight tells.
     """
     digest = hashlib.sha256(training.model_dump_json(exclude=BUDGET).encode())
-    for name, tensor in network.state_dict().items():
+    digest.update(model.recipe.architecture.model_dump_json().encode())
+    for name, tensor in model.network.state_dict().items():
         digest.update(f"{name} {_checksum(tensor.cpu().numpy())}".encode())
     for image in images:
         sizes = sorted(image.pixel_size.items())
