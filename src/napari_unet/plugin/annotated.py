@@ -11,6 +11,7 @@ from napari_unet.core.label_axes import as_label_ids
 from napari_unet.engine.training_order import AnnotatedImage, TrainingOrder
 from napari_unet.errors import SettingsError
 from napari_unet.plugin.layers import part_under, read_layer
+from napari_unet.plugin.paths import exists, is_file, is_folder
 from napari_unet.plugin.train_choice import PairChoice, TrainChoice, start_of
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def check_choice(choice: TrainChoice, layers: Any) -> None:
         With what to do.
     """
     if choice.folder:
-        if not Path(choice.folder).is_dir():
+        if not is_folder(choice.folder):
             raise SettingsError(
                 f"There is no folder {choice.folder}.", "Choose another one."
             )
@@ -81,7 +82,7 @@ def check_choice(choice: TrainChoice, layers: Any) -> None:
         raise SettingsError(
             "The model has no file name.", "Give one that ends in .safetensors."
         )
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise SettingsError(
             f"The folder {path.parent} does not exist.", "Choose another one."
         )
@@ -90,7 +91,7 @@ def check_choice(choice: TrainChoice, layers: Any) -> None:
 def is_begun(out: str) -> bool:
     """Return whether a training of this file was interrupted."""
     path = Path(out)
-    return bool(path.name) and path.with_name(path.name + RESUME).is_file()
+    return bool(path.name) and is_file(path.with_name(path.name + RESUME))
 
 
 def check_free(out: str) -> None:
@@ -107,7 +108,7 @@ def check_free(out: str) -> None:
             f"A training of {name} was interrupted.",
             "Resume it, or choose another file.",
         )
-    if Path(out).exists():
+    if exists(out):
         raise SettingsError(f"{name} exists already.", "Choose another name.")
 
 

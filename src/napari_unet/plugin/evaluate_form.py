@@ -94,9 +94,9 @@ class EvaluateForm(QWidget):
 
     def set_value(self, choice: EvaluateChoice) -> None:
         """Show another choice; names that no layer has change nothing."""
-        self.labels.set_value(choice.labels)
-        self.truth.set_value(choice.truth)
-        self.image.set_value(choice.image)
+        self.labels.choose(choice.labels)
+        self.truth.choose(choice.truth)
+        self.image.choose(choice.image)
         self.objects.setCurrentIndex(self.objects.findData(choice.objects))
 
     def validate(self) -> UNetError | None:

@@ -7,6 +7,8 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
+from napari_unet.errors import SettingsError
+
 
 class LayerBox(QComboBox):
     """A choice among layers; follows the viewer from `attach` to `detach`.
@@ -69,6 +71,21 @@ class LayerBox(QComboBox):
         index = self.findText(name)
         if index >= 0:
             self.setCurrentIndex(index)
+
+    def choose(self, name: str) -> None:
+        """Choose a layer by name, as a script does.
+
+        Raises
+        ------
+        SettingsError
+            If there is none of the kind.
+        """
+        if name and self.findText(name) < 0:
+            raise SettingsError(
+                f"There is no {self._kind.lower()} layer {name} to choose.",
+                "Give the name of one that is open.",
+            )
+        self.set_value(name)
 
     def _of_kind(self) -> list[Any]:
         """Return the layers of the kind, top first, without outputs of this plugin."""

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.errors import UNetError
 from napari_unet.pipeline.model_card import ModelCard
+from napari_unet.plugin.paths import is_file
 from napari_unet.plugin.preferences import own_models, read_preferences, remember
 
 BUNDLED = Path(__file__).parents[1] / "models"
@@ -96,7 +97,7 @@ class ModelChooser(QWidget):
 
     def list_own(self) -> None:
         """List the user's own models, and those opened before, after the bundled."""
-        recent = [path for path in read_preferences().recent if Path(path).is_file()]
+        recent = [path for path in read_preferences().recent if is_file(path)]
         for source in dict.fromkeys([*own_models(), *recent]):
             if self.box.findData(source) < 0:
                 self._list(source, self.box.count() - 1)
@@ -107,7 +108,7 @@ class ModelChooser(QWidget):
 
     def _on_chosen(self) -> None:
         source = self.value()
-        if source != NO_MODEL and Path(source).is_file():
+        if source != NO_MODEL and is_file(source):
             remember(source)
         self.changed.emit(source)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from napari_unet.engine.client import Compute
+from napari_unet.plugin.paths import files_in
 
 PLUGIN = "napari-unet-cells"
 N_RECENT = 8
@@ -47,7 +49,7 @@ def read_preferences() -> Preferences:
         compute=Compute(
             where.address.strip(), where.ca_file, where.cert_file, where.key_file
         ),
-        model_folder=page.models.folder.strip(),
+        model_folder=_expanded(page.models.folder.strip()),
         recent=tuple(line for line in page.models.recent.split("\n") if line),
     )
 
@@ -63,17 +65,22 @@ def remember(checkpoint: str) -> None:
 
 def own_models() -> tuple[str, ...]:
     """Return the checkpoints in the user's folder, by name."""
-    folder = Path(read_preferences().model_folder or "")
-    if folder == Path() or not folder.is_dir():
-        return ()
+    folder = read_preferences().model_folder
+    found = files_in(folder) if folder else []
     suffixes = (".safetensors", ".pt", ".pth", ".zip")
-    found = (path for path in folder.iterdir() if path.suffix.lower() in suffixes)
-    return tuple(str(path) for path in sorted(found))
+    return tuple(str(path) for path in found if path.suffix.lower() in suffixes)
 
 
 def models_page() -> Any:
     """Return the part of the page that holds what is known of checkpoints."""
     return _page().models
+
+
+def _expanded(folder: str) -> str:
+    """Return a folder with ``~`` written out, where the system knows a home."""
+    with contextlib.suppress(RuntimeError):
+        return str(Path(folder).expanduser()) if folder else ""
+    return folder
 
 
 def _page() -> Any:

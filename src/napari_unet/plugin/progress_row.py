@@ -81,6 +81,17 @@ class ProgressRow(QWidget):
         self.text.setStyleSheet("color: #e05050")
         self.text.setText(str(error))
 
+    def said(self) -> tuple[str, str]:
+        """Return what is shown: text and style."""
+        return self.text.text(), self.text.styleSheet()
+
+    def repeat(self, said: tuple[str, str]) -> None:
+        """Show again what was shown, if that was anything."""
+        text, style = said
+        if text:
+            self.text.setText(text)
+            self.text.setStyleSheet(style)
+
     def set_enabled(self, enabled: bool) -> None:
         """Enable Run; Cancel is always enabled."""
         if not self._running:

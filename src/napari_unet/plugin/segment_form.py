@@ -135,8 +135,7 @@ class SegmentForm(QWidget):
 
     def set_value(self, choice: SegmentChoice) -> None:
         """Show another choice."""
-        if choice.layer:
-            self.layer.set_value(choice.layer)
+        self.layer.choose(choice.layer)
         if choice.axes:
             self.axes.set_value(choice.axes)
             self.image_changed.emit()

@@ -29,7 +29,7 @@ from napari_unet.plugin.segment_plan import plan_for, scaled_note
 from napari_unet.plugin.segment_run import Order, SegmentRun
 from napari_unet.plugin.trust import Untrusted, ask
 from napari_unet.plugin.tuning_panel import TuningPanel
-from napari_unet.plugin.view import region_of, visible_region
+from napari_unet.plugin.view import region_of, region_or_hint, visible_region
 from napari_unet.plugin.warm_model import WarmModel
 from napari_unet.plugin.warming import Warming
 
@@ -63,6 +63,8 @@ class SegmentWidget(DockedWidget):
         super().__init__()
         self._viewer, self._waiting = viewer, False
         self._layer: Any = None
+        # What was chosen for a model that is still being read.
+        self._pending: SegmentChoice | None = None
         self.form = SegmentForm(viewer)
         self.progress, self.tuning = ProgressRow(), TuningPanel()
         self._run, self._check = SegmentRun(viewer, self), Job(self)
@@ -78,9 +80,16 @@ class SegmentWidget(DockedWidget):
         return self.form.value(self.tuning.value())
 
     def set_value(self, choice: SegmentChoice) -> None:
-        """Choose; another model brings its own separation once it is read."""
+        """Choose; a model brings its own separation and contrast, if none is given.
+
+        Raises
+        ------
+        SettingsError
+            If there is no such layer.
+        """
         self.form.set_value(choice)
         self.tuning.set_value(choice.separation)
+        self._pending = choice if self._model.is_loading else None
 
     @property
     def outputs(self) -> Outputs | None:
@@ -169,10 +178,11 @@ class SegmentWidget(DockedWidget):
         try:
             image = self._image()
             if not self._model.is_loading:
-                plan = self._make_plan(self._region())
+                region, hint = region_or_hint(self._region)
+                plan = self._make_plan(region)
                 shown = plan.axes.spatial + "C"
                 self.form.axes.show_mapping(image.axes, plan.axes.shape, shown)
-                self.progress.say(scaled_note(plan))
+                self.progress.say(hint or scaled_note(plan))
         except AxesError as error:
             problem = error
             self.form.axes.show_error(error)
@@ -213,10 +223,21 @@ class SegmentWidget(DockedWidget):
         self.form.answers.show_card(card)
         self.form.invert.setChecked(card.recipe.normalization.invert)
         self.tuning.set_own(card.recipe.separation)
+        self._take_pending()
         self.ready.emit()
         if self.form.answers.is_due and not self._waiting:
             self.form.answers.ask()
         self._go_on()
+
+    def _take_pending(self) -> None:
+        """Put what a script chose in place of what the model brought."""
+        chosen, self._pending = self._pending, None
+        if chosen is None or chosen.model != self.form.model.value():
+            return
+        if "invert" in chosen.model_fields_set:
+            self.form.invert.setChecked(chosen.invert)
+        if "separation" in chosen.model_fields_set:
+            self.tuning.set_value(chosen.separation)
 
     def _on_no_card(self, error: UNetError) -> None:
         self.form.model.show_error(error)
@@ -252,8 +273,11 @@ class SegmentWidget(DockedWidget):
         self.failed.emit(error)
 
     def _on_stopped(self) -> None:
+        news = self.progress.said()
         self.progress.show_idle()
         self.progress.set_enabled(True)
+        self._validate()  # another image may have been chosen meanwhile
+        self.progress.repeat(news)
         self.tuning.set_result(self.outputs is not None)
         if self._run.was_cancelled:
             self.progress.say("Cancelled; what was finished stays.")

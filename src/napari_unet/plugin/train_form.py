@@ -24,6 +24,7 @@ from superqt import QLabeledDoubleSlider
 from napari_unet.plugin.model_chooser import BUNDLED
 from napari_unet.plugin.pairs_panel import PairsPanel
 from napari_unet.plugin.parts import collapsible, titled
+from napari_unet.plugin.paths import exists, is_file
 from napari_unet.plugin.preferences import own_models, read_preferences
 from napari_unet.plugin.settings_form import SettingsForm
 from napari_unet.plugin.train_choice import NEW, TrainChoice
@@ -38,6 +39,8 @@ NETWORK = {
     "tune_for": "Thresholds for",
     "random_seed": "Random seed",
 }
+# Systems refuse names of more than 255 bytes; a letter may have four.
+LONGEST_NAME = 40
 
 
 class TrainForm(QWidget):
@@ -87,9 +90,7 @@ class TrainForm(QWidget):
         """Fill in what stands in the preferences: own models, and a file's folder."""
         if not self.is_complete:
             self.is_complete = True
-            recent = [
-                path for path in read_preferences().recent if Path(path).is_file()
-            ]
+            recent = [path for path in read_preferences().recent if is_file(path)]
             for source in (*own_models(), *recent):
                 self._list(source)
         if not self.out.text():
@@ -167,7 +168,8 @@ class TrainForm(QWidget):
             self, "Write the model to", self.out.text(), "*.safetensors"
         )
         if path:
-            self.out.setText(path)
+            is_named = path.endswith(".safetensors")
+            self.out.setText(path if is_named else f"{path}.safetensors")
 
     def _describe(self) -> None:
         """Give every field the description of the choice as its tooltip."""
@@ -247,7 +249,8 @@ def _names(field: str) -> QComboBox:
 def free_name(image: str) -> Path:
     """Return a file for the model of an image that does not exist yet."""
     folder = Path(read_preferences().model_folder or Path.home())
-    stem = "".join(c if c.isalnum() else "-" for c in image).strip("-") or "cells"
+    stem = "".join(c if c.isalnum() else "-" for c in image)[:LONGEST_NAME].strip("-")
+    stem = stem or "cells"
     numbers = ("", *(f"-{number}" for number in range(2, 10**4)))
     names = (f"{stem}{number}.safetensors" for number in numbers)
-    return next(path for name in names if not (path := folder / name).exists())
+    return next(path for name in names if not exists(path := folder / name))

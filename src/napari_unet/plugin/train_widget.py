@@ -267,13 +267,12 @@ class TrainWidget(DockedWidget):
         self.failed.emit(error)
 
     def _on_stopped(self) -> None:
-        text, style = self.row.text.text(), self.row.text.styleSheet()
+        news = self.row.said()
         self.row.show_idle()
         self.curves.draw()
         self._validate()
         # What has just happened is news; what the next training lacks can wait.
-        self.row.text.setText(text)
-        self.row.text.setStyleSheet(style)
+        self.row.repeat(news)
         self.stopped.emit()
 
     def _cancel(self) -> None:

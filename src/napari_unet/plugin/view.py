@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,17 @@ def region_of(choice: str, viewer: Any, layer: Image, axes: str) -> Spans | None
     if choice == SHAPE:
         return _shape_region(viewer, layer, axes)
     return visible_region(viewer, layer, axes)
+
+
+def region_or_hint(find: Callable[[], Spans | None]) -> tuple[Spans | None, str]:
+    """Return the region; of a shape that is still to be drawn, what to do.
+
+    Nothing tells when it is drawn, so that Run stays enabled, and says it again.
+    """
+    try:
+        return find(), ""
+    except SettingsError as error:
+        return None, str(error)
 
 
 def current_position(viewer: Any, layer: Image, axes: str) -> Spans:

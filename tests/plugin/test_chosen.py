@@ -1,0 +1,71 @@
+"""What is chosen in a widget holds, whatever the order and the names."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_unet.errors import SettingsError
+from napari_unet.nn.checkpoint import BUNDLED
+from napari_unet.plugin import paths
+from napari_unet.plugin.segment_choice import SegmentChoice
+
+pytestmark = pytest.mark.gui
+
+PATIENCE = 300_000
+
+
+def test_what_was_chosen_holds_when_the_model_is_read(
+    open_widget, qtbot, nuclei, tmp_path
+):
+    """Of a model that is not read yet, as in a script that chooses and runs."""
+    _, widget = open_widget(nuclei)
+    own = widget.tuning.value()
+    first, second = (tmp_path / f"{name}.safetensors" for name in ("a", "b"))
+    for path in (first, second):
+        path.write_bytes((BUNDLED / "nuclei.safetensors").read_bytes())
+    given = {"seed_threshold": 0.35, "min_size": 33}
+    choice = SegmentChoice(model=str(first), invert=True, separation=given)
+    with qtbot.waitSignal(widget.ready, timeout=PATIENCE):
+        widget.set_value(choice)
+    assert widget.tuning.value() == choice.separation != own
+    assert widget.value().invert
+    with qtbot.waitSignal(widget.ready, timeout=PATIENCE):
+        widget.set_value(SegmentChoice(model=str(second)))
+    assert widget.tuning.value() == own, "the model's own, where nothing is given"
+    assert not widget.value().invert
+
+
+def test_a_layer_that_is_not_open_is_refused(open_widget, nuclei):
+    _, widget = open_widget(nuclei)
+    with pytest.raises(SettingsError, match="no image layer other"):
+        widget.set_value(SegmentChoice(layer="other"))
+    assert widget.value().layer == "image"
+
+
+def test_a_shape_may_be_drawn_after_it_is_asked_for(
+    open_widget, run_widget, qtbot, nuclei
+):
+    viewer, widget = open_widget(nuclei)
+    widget.form.region.setCurrentText("Selected shape")
+    assert "Draw a rectangle" in widget.progress.text.text()
+    with qtbot.waitSignal(widget.failed) as said:
+        widget.run()
+    assert "No shape is selected" in str(said.args[0])
+    corners = np.array([[10, 10], [10, 50], [60, 50], [60, 10]])
+    viewer.add_shapes([corners]).selected_data = {0}
+    assert widget.progress.button.isEnabled()
+    assert run_widget(widget) is not None
+
+
+def test_what_cannot_be_seen_is_no_file(tmp_path):
+    assert paths.is_folder(tmp_path)
+    assert not paths.is_folder(tmp_path / "none")
+    for path in ("x" * 5000, "a\0b"):
+        assert not paths.is_file(path)
+        assert not paths.is_folder(path)
+        assert not paths.exists(path)
+        assert paths.files_in(path) == []
+    (tmp_path / "b").touch()
+    (tmp_path / "a").touch()
+    assert [path.name for path in paths.files_in(tmp_path)] == ["a", "b"]
