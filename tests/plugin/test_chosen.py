@@ -8,7 +8,13 @@ import pytest
 from napari_unet.errors import SettingsError
 from napari_unet.nn.checkpoint import BUNDLED
 from napari_unet.plugin import paths
+from napari_unet.plugin.annotated import make_order
+from napari_unet.plugin.evaluate_choice import EvaluateChoice
+from napari_unet.plugin.evaluate_widget import EvaluateWidget
+from napari_unet.plugin.labels_box import LabelsBox
+from napari_unet.plugin.layers import KEY, PREVIEW
 from napari_unet.plugin.segment_choice import SegmentChoice
+from napari_unet.plugin.train_choice import PairChoice, TrainChoice
 
 pytestmark = pytest.mark.gui
 
@@ -69,3 +75,44 @@ def test_what_cannot_be_seen_is_no_file(tmp_path):
     (tmp_path / "b").touch()
     (tmp_path / "a").touch()
     assert [path.name for path in paths.files_in(tmp_path)] == ["a", "b"]
+
+
+@pytest.fixture
+def pyramid(make_napari_viewer, nuclei):
+    """A viewer with an image, its labels as a pyramid, and others beside them."""
+    viewer = make_napari_viewer()
+    labels = (nuclei > nuclei.mean()).astype(np.int32)
+    viewer.add_image(nuclei, name="image")
+    levels = [labels, labels[::2, ::2]]
+    viewer.add_labels(levels, multiscale=True, name="pyramid")
+    viewer.add_labels(labels, name="truth")
+    found = {KEY: {"source": "image", "output": "cells"}}
+    viewer.add_labels(labels, name="image [cells]", metadata=found)
+    preview = {KEY: {"source": "image", "output": PREVIEW}}
+    viewer.add_labels(labels, name="image [training]", metadata=preview)
+    return viewer
+
+
+def test_a_pyramid_of_labels_counts_at_its_finest(pyramid, qtbot, nuclei):
+    pair = PairChoice(image="image", labels="pyramid")
+    choice = TrainChoice(pairs=(pair,))
+    (given,) = make_order(choice, pyramid.layers).layers
+    np.testing.assert_array_equal(given.labels, pyramid.layers["truth"].data)
+    np.testing.assert_array_equal(given.image, nuclei)
+    (blank,) = make_order(choice, pyramid.layers, blank=True).layers
+    assert (blank.image.shape, blank.image.any()) == (nuclei.shape, False)
+
+    widget = EvaluateWidget(pyramid)
+    pyramid.window.add_dock_widget(widget, name="Evaluate")
+    widget.set_value(EvaluateChoice(labels="pyramid", truth="truth"))
+    with qtbot.waitSignal(widget.scored, timeout=PATIENCE):
+        widget.run()
+    assert widget.findings.scores.summary()["ap@0.5"] == 1
+
+
+def test_what_was_drawn_is_offered_before_what_was_found(pyramid):
+    box = LabelsBox(pyramid, "")
+    box.attach()
+    names = [box.itemText(i) for i in range(box.count())]
+    assert names == ["truth", "pyramid", "image [cells]"]
+    box.detach()

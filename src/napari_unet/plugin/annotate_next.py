@@ -12,7 +12,7 @@ from napari_unet.errors import SettingsError
 from napari_unet.plugin.annotated import annotated_mask
 from napari_unet.plugin.camera import look_at
 from napari_unet.plugin.job import Job, once
-from napari_unet.plugin.layers import KEY, part_of
+from napari_unet.plugin.layers import KEY, full_pixels, part_of
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
@@ -60,10 +60,15 @@ class AnnotateNext(QObject):
             )
             return
         self._layer = labels
-        known = np.asarray(labels.data) != 0
-        if shapes is not None:
-            known |= annotated_mask(shapes, labels)
-        self._job.start(once(lambda: rank_regions(np.stack(channels), known=known)))
+        inside = None if shapes is None else annotated_mask(shapes, labels)
+
+        def ranked() -> list[Region]:
+            known = np.asarray(full_pixels(labels)) != 0
+            if inside is not None:
+                known |= inside
+            return rank_regions(np.stack(channels), known=known)
+
+        self._job.start(once(ranked))
 
     def cancel(self) -> None:
         """Forget what is being ranked."""
@@ -76,10 +81,10 @@ class AnnotateNext(QObject):
             made = layer.metadata.get(KEY, {})
             stored = np.dtype(layer.dtype) in (np.uint8, np.uint16)
             image_layer = type(layer).__name__ == "Image"
-            stored = stored and layer.data.shape == labels.data.shape
+            stored = stored and full_pixels(layer).shape == full_pixels(labels).shape
             stored = stored and part_of(layer) == part_of(labels)
             if made.get("source") == image.name and image_layer and stored:
-                found.append(layer.data)
+                found.append(np.asarray(full_pixels(layer)))
         return found
 
     def _on_ranked(self, regions: list[Region]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from napari_unet.core.label_axes import as_label_ids
 from napari_unet.engine.training_order import AnnotatedImage, TrainingOrder
 from napari_unet.errors import SettingsError
-from napari_unet.plugin.layers import part_under, read_layer
+from napari_unet.plugin.layers import full_pixels, part_under, read_layer
 from napari_unet.plugin.paths import exists, is_file, is_folder
 from napari_unet.plugin.train_choice import PairChoice, TrainChoice, start_of
 
@@ -25,7 +25,12 @@ RESUME = ".resume.pt"
 
 
 def make_order(
-    choice: TrainChoice, layers: Any, *, device: str = "auto", resume: bool = False
+    choice: TrainChoice,
+    layers: Any,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    blank: bool = False,
 ) -> TrainingOrder:
     """Return what to train; no pixel is read but those of the labels.
 
@@ -37,6 +42,8 @@ def make_order(
         The viewer's.
     device, resume
         As in `napari_unet.nn.training.Options`.
+    blank
+        Whether the labels alone matter: no image is read then.
 
     Raises
     ------
@@ -45,7 +52,9 @@ def make_order(
     """
     given: tuple[AnnotatedImage, ...] = ()
     if not choice.folder:
-        given = tuple(_annotated(pair, choice, layers) for pair in choice.pairs)
+        given = tuple(
+            _annotated(pair, choice, layers, blank=blank) for pair in choice.pairs
+        )
     return TrainingOrder(
         layers=given,
         folder=choice.folder,
@@ -125,17 +134,20 @@ def _find(name: str, layers: Any) -> Any:
     return layers[name]
 
 
-def _annotated(pair: PairChoice, choice: TrainChoice, layers: Any) -> AnnotatedImage:
+def _annotated(
+    pair: PairChoice, choice: TrainChoice, layers: Any, *, blank: bool
+) -> AnnotatedImage:
     """Read one pair of layers."""
     image, labels = _find(pair.image, layers), _find(pair.labels, layers)
     found = read_layer(image)
     part = part_under(found, pair.image, labels)
     ids = as_label_ids(
-        labels.data, name=pair.labels, ignore_label=choice.ignore_label or None
+        full_pixels(labels), name=pair.labels, ignore_label=choice.ignore_label or None
     )
     if pair.annotated:
         ids[~annotated_mask(_find(pair.annotated, layers), labels)] = -1
-    pixels = np.asarray(found.data[part])
+    sizes = (len(range(n)[s]) for n, s in zip(found.data.shape, part, strict=True))
+    pixels = np.zeros(tuple(sizes), np.uint8) if blank else np.asarray(found.data[part])
     return AnnotatedImage(pair.image, pixels, found.axes, ids, found.pixel_size)
 
 

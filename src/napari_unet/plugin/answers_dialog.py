@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 from qtpy.QtCore import Qt
@@ -42,9 +43,11 @@ class AnswersDialog(QDialog):
         rows = QVBoxLayout(self)
         guesses = any(question.source == "guess" for question in card.questions)
         stays = "a guess" if guesses else "as it is known"
-        rows.addWidget(_text(ABOUT.format(name=Path(card.source).name, stays=stays)))
+        rows.addWidget(
+            _text(ABOUT.format(name=escape(Path(card.source).name), stays=stays))
+        )
         if card.doubt:
-            rows.addWidget(_text(f"<i>{card.doubt}</i>"))
+            rows.addWidget(_text(f"<i>{escape(card.doubt)}</i>"))
         rows.addWidget(_scrolled(self._table(card.questions)), 1)
         buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
@@ -70,7 +73,7 @@ class AnswersDialog(QDialog):
             words = f"<b>{title(question.name)}</b><br>{_small(asked(question.name))}"
             label = _text(words)
             label.setToolTip(box.toolTip())
-            why = _text(_small(WHY[question.source].format(question.evidence)))
+            why = _text(_small(WHY[question.source].format(escape(question.evidence))))
             table.addWidget(label, 3 * row, 0, 2, 1)
             table.addWidget(box, 3 * row, 1)
             table.addWidget(why, 3 * row + 1, 1)

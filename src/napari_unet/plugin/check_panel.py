@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 from qtpy.QtCore import Qt
@@ -69,7 +70,8 @@ class CheckPanel(QWidget):
         """List findings, errors first."""
         self.findings = list(findings)
         lines = [_line(finding) for finding in findings]
-        lines += [f'<span style="color: {COLOURS["info"]}">{n}</span>' for n in notes]
+        colour = COLOURS["info"]
+        lines += [f'<span style="color: {colour}">{escape(n)}</span>' for n in notes]
         self.text.setText("<br>".join(lines))
         self.text.setVisible(bool(lines))
 
@@ -106,7 +108,8 @@ class CheckPanel(QWidget):
 def _line(finding: Finding) -> str:
     colour, sign = COLOURS[finding.severity], SIGNS[finding.severity]
     return (
-        f'<span style="color: {colour}">{sign} {finding.found}</span> {finding.remedy}'
+        f'<span style="color: {colour}">{sign} {escape(finding.found)}</span> '
+        f"{escape(finding.remedy)}"
     )
 
 

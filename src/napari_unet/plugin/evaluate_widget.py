@@ -26,6 +26,7 @@ from napari_unet.plugin.evaluate_choice import EvaluateChoice, n_leading
 from napari_unet.plugin.evaluate_form import RED, EvaluateForm
 from napari_unet.plugin.job import Job, once
 from napari_unet.plugin.labels_watch import LabelsWatch, fingerprint
+from napari_unet.plugin.layers import full_pixels
 from napari_unet.plugin.measuring import measure_layer, rows_at, save_table
 from napari_unet.plugin.parts import column
 from napari_unet.plugin.preferences import read_preferences
@@ -107,7 +108,7 @@ class EvaluateWidget(DockedWidget):
             self._forget()
             self._view = ErrorView(labels, truth)
         lead = n_leading(self.value(), labels.ndim)
-        first, second = labels.data, truth.data
+        first, second = full_pixels(labels), full_pixels(truth)
         self._score_job.start(
             once(lambda: (fingerprint(first), score(first, second, lead)))
         )
@@ -196,7 +197,7 @@ class EvaluateWidget(DockedWidget):
             return
         side = self._view.truth if row.side == "truth" else self._view.labels
         position = self.findings.positions[row.image]
-        places = np.nonzero(np.asarray(side.data[position]) == row.id)
+        places = np.nonzero(np.asarray(full_pixels(side)[position]) == row.id)
         if not len(places[0]):
             return
         leading = tuple(np.array([at]) for at in position)

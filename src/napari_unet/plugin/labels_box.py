@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_unet.plugin.layer_box import LayerBox
+from napari_unet.plugin.layer_box import LayerBox, output_of
+from napari_unet.plugin.layers import PREVIEW
 
 
 class LabelsBox(LayerBox):
@@ -15,5 +16,10 @@ class LabelsBox(LayerBox):
         self.setToolTip(tooltip)
 
     def _of_kind(self) -> list[Any]:
-        layers = reversed(self._viewer.layers)
-        return [layer for layer in layers if type(layer).__name__ == self._kind]
+        found = [
+            layer
+            for layer in reversed(self._viewer.layers)
+            if type(layer).__name__ == self._kind and output_of(layer) != PREVIEW
+        ]
+        # What somebody drew is offered before what a network found.
+        return sorted(found, key=lambda layer: output_of(layer) is not None)

@@ -159,7 +159,9 @@ def ask_where(suggestion: Path) -> Path | None:
         "OME-Zarr (*.zarr)",
         options=QFileDialog.Option.DontConfirmOverwrite,
     )
-    return Path(name).with_suffix(".zarr") if name else None
+    if not name or name.endswith(".zarr"):
+        return Path(name) if name else None
+    return Path(f"{name}.zarr")
 
 
 def read_levels(path: Path, axes: str) -> list[Any]:

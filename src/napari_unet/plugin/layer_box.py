@@ -92,7 +92,7 @@ class LayerBox(QComboBox):
         return [
             layer
             for layer in reversed(self._viewer.layers)
-            if type(layer).__name__ == self._kind and not _is_output(layer)
+            if type(layer).__name__ == self._kind and output_of(layer) is None
         ]
 
     def _prefer_active(self) -> None:
@@ -129,5 +129,7 @@ class LayerBox(QComboBox):
             self.changed.emit()
 
 
-def _is_output(layer: Any) -> bool:
-    return layer.metadata.get("napari_unet", {}).get("output") is not None
+def output_of(layer: Any) -> str | None:
+    """Return which output of this plugin a layer is; None: it is a user's."""
+    found: str | None = layer.metadata.get("napari_unet", {}).get("output")
+    return found

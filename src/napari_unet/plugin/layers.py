@@ -17,6 +17,9 @@ from napari_unet.plugin.hand_edits import forget_history, is_edited, note_edits
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
 
+# The output of a training that is still going on.
+PREVIEW = "training"
+
 _NAMES = {
     "T": ("t", "time", "frame", "frames"),
     "C": ("c", "channel", "channels"),
@@ -61,7 +64,7 @@ def read_layer(layer: Image, axes: str | None = None) -> LayerImage:
     axes
         As the user corrected them; None: guessed.
     """
-    data = layer.data[0] if layer.multiscale else layer.data
+    data = full_pixels(layer)
     labelled = _labelled_axes(layer)
     guessed = labelled or _guess(tuple(data.shape), rgb=layer.rgb)
     letters = (axes or guessed).upper()
@@ -181,6 +184,11 @@ def part_under(image: LayerImage, name: str, labels: Labels) -> tuple[slice, ...
     for i, start, n in zip(kept, part["start"], shape, strict=True):
         found[i] = slice(start, start + n)
     return tuple(found)
+
+
+def full_pixels(layer: Any) -> Any:
+    """Return a layer's array; of a pyramid the finest, which napari's own is not."""
+    return layer.data[0] if layer.multiscale else layer.data
 
 
 def output_name(source: str, what: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from napari_unet.engine.measuring import measure_on
 from napari_unet.io.tables import write_table
 from napari_unet.io.units import micrometres
-from napari_unet.plugin.layers import part_under, read_layer
+from napari_unet.plugin.layers import full_pixels, part_under, read_layer
 from napari_unet.plugin.scoring import Findings, Position
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def measure_layer(
     axes = label_axes(labels, n_leading)
     return measure_on(
         engine,
-        np.asarray(labels.data),
+        np.asarray(full_pixels(labels)),
         None if image is None else _channels_first(image, labels),
         axes=axes,
         spatial_axes=axes[n_leading:],

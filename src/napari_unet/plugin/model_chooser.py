@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -53,6 +53,7 @@ class ModelChooser(QWidget):
             "Open a checkpoint: .safetensors, .pt, .pth, or a bioimage.io package."
         )
         self.card = QLabel()
+        self.card.setTextFormat(Qt.TextFormat.PlainText)
         self.card.setWordWrap(True)
         self.card.setToolTip("What the file says of itself.")
         layout = QHBoxLayout(self)

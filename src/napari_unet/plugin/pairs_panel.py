@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -67,6 +67,7 @@ class PairsPanel(QTabWidget):
         self.browse = QPushButton("Folder…")
         self.browse.setToolTip("Choose the folder.")
         self.found = QLabel()
+        self.found.setTextFormat(Qt.TextFormat.PlainText)
         self.found.setToolTip("Which image belongs to which labels, and why.")
         self.found.setWordWrap(True)
         self._pairs: list[PairChoice] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import UNetError
@@ -25,6 +25,7 @@ class ProgressRow(QWidget):
         self.bar.setMaximumHeight(8)
         self.bar.setToolTip("Tiles done.")
         self.text = QLabel()
+        self.text.setTextFormat(Qt.TextFormat.PlainText)
         self.text.setWordWrap(True)
         self.text.setToolTip("What is going on, and what to know about the result.")
         layout = QVBoxLayout(self)

@@ -18,6 +18,7 @@ from napari_unet.engine.training_order import TrainingOrder
 from napari_unet.plugin.job import Job
 from napari_unet.plugin.layers import (
     KEY,
+    PREVIEW,
     output_name,
     placement,
     put_layer,
@@ -27,8 +28,6 @@ from napari_unet.plugin.view import visible_region
 
 if TYPE_CHECKING:
     from napari_unet.engine.client import Engine
-
-PREVIEW = "training"
 
 
 class TrainRun(QObject):

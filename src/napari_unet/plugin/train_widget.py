@@ -193,7 +193,7 @@ class TrainWidget(DockedWidget):
             choice = self.value()
             # The pair in the boxes is the last.
             choice = choice.replace(pairs=choice.pairs[-1:], folder="")
-            order = make_order(choice, self._viewer.layers)
+            order = make_order(choice, self._viewer.layers, blank=True)
             axes = read_layer(image).axes
             at = current_position(self._viewer, image, axes).get("T")
             frame = at if isinstance(at, int) else (0 if "T" in axes else None)
@@ -232,26 +232,26 @@ class TrainWidget(DockedWidget):
     def _on_finished(self, report: Report) -> None:
         path = str(report.path)
         remember(path)
-        self._use_in_segment(path)
+        where = "the model in Segment now" if self._use_in_segment(path) else "trained"
         # Training goes on from what was learned, to a file of its own.
         self.form.choose_start(path)
         self.form.out.setText(str(free_name(self.form.pairs.image.value())))
         scores = self._score.removeprefix(" · ")
-        self.row.say(
-            f"{report.path.name} is the model in Segment now. {report.stopped} {scores}"
-        )
+        self.row.say(f"{report.path.name} is {where}. {report.stopped} {scores}")
         self.finished.emit(report)
 
-    def _use_in_segment(self, path: str) -> None:
-        """Choose the model in every Segment widget of this window."""
+    def _use_in_segment(self, path: str) -> bool:
+        """Choose the model in every Segment widget; return whether there is one."""
         from napari_unet.plugin.segment_widget import SegmentWidget
 
-        for widget in self._viewer.window.dock_widgets.values():
-            if isinstance(widget, SegmentWidget):
-                model = widget.form.model
-                if model.value() == path:  # the file is another than it has read
-                    model.changed.emit(path)
-                model.set_value(path)
+        docked = self._viewer.window.dock_widgets.values()
+        found = [widget for widget in docked if isinstance(widget, SegmentWidget)]
+        for widget in found:
+            model = widget.form.model
+            if model.value() == path:  # the file is another than it has read
+                model.changed.emit(path)
+            model.set_value(path)
+        return bool(found)
 
     def _on_checked(self, check: Any) -> None:
         self.row.say("")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_unet.errors import UntrustedError
@@ -49,6 +50,7 @@ def ask(
     box = QMessageBox(parent)
     box.setIcon(QMessageBox.Icon.Warning)
     box.setWindowTitle("Run code from this file?")
+    box.setTextFormat(Qt.TextFormat.PlainText)
     box.setText(f"{Path(found.source).name} works only with code of its own.")
     box.setInformativeText(
         f"{found.error.problem}\n\nCode can do anything that you can. Run it only if "
