@@ -88,6 +88,21 @@ def test_the_next_run_finds_the_layer_that_is_not_corrected(opened):
     assert not first.visible
 
 
+def test_a_copy_is_the_users(opened):
+    """They keep it to compare with; no run may write into it."""
+    from napari.layers import Layer
+
+    first = outputs_of(opened, []).labels
+    first.data = ONE
+    viewer = opened[0]
+    copy = viewer.add_layer(Layer.create(*first.as_layer_data_tuple()))
+    assert copy.metadata == first.metadata
+    viewer.layers.remove(first)
+    second = outputs_of(opened, []).labels
+    assert second is not copy
+    np.testing.assert_array_equal(copy.data, ONE)
+
+
 def test_undo_brings_no_old_pixels_into_new_labels(opened):
     from napari_unet.plugin.hand_edits import made_of
 

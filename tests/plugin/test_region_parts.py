@@ -97,10 +97,13 @@ def test_a_slider_beside_the_region_starts_no_preview(opened):
 
 
 def test_a_result_in_memory_takes_the_place_of_a_pyramid(opened):
+    from napari_unet.plugin.layers import put_layer
+
     viewer, _ = opened
     made = {"napari_unet": {"source": "image", "output": "cells"}}
     levels = [np.zeros((3, 16 // n, 18 // n), np.int32) for n in (1, 2)]
-    viewer.add_labels(levels, multiscale=True, name="image [cells]", metadata=made)
+    given = {"multiscale": True, "name": "image [cells]", "metadata": made}
+    put_layer(viewer, "labels", levels, **given)
     layer = outputs_of(opened).labels
     assert not layer.multiscale
     assert layer.data.shape == FRAMES.shape

@@ -30,7 +30,11 @@ def test_a_file_that_a_reader_took_apart_is_not_named(
     np.save(path, FILE)
     viewer = make_napari_viewer()
     source = viewer.add_image(pixels, name="image")
-    made = {"tile": [12, 12], "origin": {"path": str(path)}}
+    made = {
+        "tile": [12, 12],
+        "source_of_model": "nuclei",
+        "origin": {"path": str(path)},
+    }
     labels = viewer.add_labels(
         np.zeros(pixels.shape[-2:], int), metadata={"napari_unet": made}
     )

@@ -135,7 +135,7 @@ def _find(name: str, layers: Any) -> Any:
 
 
 def _annotated(
-    pair: PairChoice, choice: TrainChoice, layers: Any, *, blank: bool
+    pair: PairChoice, choice: TrainChoice, layers: Any, *, blank: bool = False
 ) -> AnnotatedImage:
     """Read one pair of layers."""
     image, labels = _find(pair.image, layers), _find(pair.labels, layers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -12,13 +13,21 @@ from napari_unet.core.axes import AXES, ArrayLike, guess_axes
 from napari_unet.errors import AxesError
 from napari_unet.io.units import micrometres
 from napari_unet.plugin.hand_edits import KEY as KEY
-from napari_unet.plugin.hand_edits import forget_history, is_edited, note_edits
+from napari_unet.plugin.hand_edits import (
+    behind_proxy,
+    forget_history,
+    is_edited,
+    note_edits,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
 
 # The output of a training that is still going on.
 PREVIEW = "training"
+
+# Layers that `put_layer` added. A copy has their metadata.
+_OUTPUTS: WeakSet[Any] = WeakSet()
 
 _NAMES = {
     "T": ("t", "time", "frame", "frames"),
@@ -201,12 +210,14 @@ def find_output(
 ) -> Layer | None:
     """Return the output of an earlier run on the layer called `source`.
 
-    Labels that were corrected by hand are the user's, and found only as `edited`.
+    Labels that were corrected by hand are the user's, and found only as `edited`; a
+    copy that a user made of an output is theirs, too.
     """
     for layer in layers:
         made = layer.metadata.get(KEY, {})
         is_it = (made.get("source"), made.get("output")) == (source, what)
-        if is_it and is_edited(layer) == edited:
+        is_ours = behind_proxy(layer) in _OUTPUTS
+        if is_it and is_ours and is_edited(layer) == edited:
             found: Layer = layer
             return found
     return None
@@ -250,13 +261,15 @@ def put_layer(viewer: Any, kind: str, data: Any, **given: Any) -> Layer:
         layer = None
     if layer is None:
         added: Layer = getattr(viewer, f"add_{kind}")(data, **given)
+        _OUTPUTS.add(behind_proxy(added))
         if kind == "labels":
             note_edits(added)
         return added
     layer.data = data
     forget_history(layer)
     layer.metadata = {**layer.metadata, **given["metadata"]}
-    for name in ("scale", "translate", "rotate", "shear", "affine", "units"):
+    placed = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+    for name in placed:
         if name in given:
             setattr(layer, name, given[name])
     return layer

@@ -72,6 +72,11 @@ def as_python(layer: Layer, source: Image | None = None) -> str:
             f"The layer {layer.name} does not say how it was made.",
             "Choose a labels layer that the Segment widget has finished.",
         )
+    if "source_of_model" not in made:
+        raise SettingsError(
+            f"{layer.name} lies in a file; a script would have to write it again.",
+            "Use napari_unet.segment_to, or napari-unet segment in a shell.",
+        )
     origin = made.get("origin", {})
     if source is not None and "path" in origin and not is_read_as(source, origin):
         made = {**made, "origin": {"other_path": origin["path"]}}

@@ -111,7 +111,12 @@ def _shape_region(viewer: Any, layer: Image, axes: str) -> Spans:
     for index in _displayed_axes(viewer, layer):
         n = _level0_shape(layer)[index]
         start, stop = max(0, int(np.floor(low[index]))), int(np.ceil(high[index])) + 1
-        found[axes[index]] = (min(start, n - 1), max(1, min(n, stop)))
+        if start >= n or stop <= 0:
+            raise SettingsError(
+                f"The selected shape lies beside {layer.name}.",
+                "Select one that lies on it, or choose another region.",
+            )
+        found[axes[index]] = (start, min(n, stop))
     return found
 
 
