@@ -186,7 +186,6 @@ DEFECTS = "none, blowhole, break, crack, fray, uneven"
 LAND = "water, land, road, building, vegetation"
 WHOLE = sized(Y=1.0, X=1.0)  # in units of their own
 TILE = grouped("num_", after=True)
-ROOT = {"class_weights": "root"}
 RARE = {"class_weights": "balance", "focal": 2.0}
 
 DIC = Row(
@@ -204,14 +203,6 @@ EM = Row(
     minutes(15, tune_for="rand"),
     evidence_scores.membranes,
     choose=(series,),
-)
-CAMVID = Row(
-    "camvid",
-    "default, upright",
-    semantic(15, STREETS, augmentation=STREET),
-    evidence_scores.classes,
-    prepare=(without(11),),
-    choose=(mirrored,),
 )
 TILES = Row(
     "magnetic_tile",
@@ -259,18 +250,15 @@ ROWS = {
         prepare=(WHOLE,),
         choose=(halved,),
     ),
-    "camvid": CAMVID,
-    "camvid-root": replace(
-        CAMVID,
-        method="root class weights, upright",
-        training=semantic(15, STREETS, augmentation=STREET, loss=ROOT),
+    "camvid": Row(
+        "camvid",
+        "default, upright",
+        semantic(15, STREETS, augmentation=STREET),
+        evidence_scores.classes,
+        prepare=(without(11),),
+        choose=(mirrored,),
     ),
     "tiles": TILES,
-    "tiles-root": replace(
-        TILES,
-        method="root class weights",
-        training=semantic(8, DEFECTS, loss=ROOT),
-    ),
     "tiles-weighted": replace(
         TILES,
         method="class weights and focal 2",

@@ -165,10 +165,10 @@ class Loss(Settings):
     boundary_width: Annotated[float, Field(gt=0)] = Field(
         4.0, description="Width of the boundary class, pixels."
     )
-    class_weights: Literal["none", "root", "balance"] = Field(
+    class_weights: Literal["none", "balance"] = Field(
         "none",
-        description="Weigh classes by inverse frequency (balance) or by its square "
-        "root (root), at most 10 to 1, such that the average pixel weighs 1.",
+        description="balance: weigh classes by inverse frequency, at most 10 to 1, "
+        "such that the average pixel weighs 1.",
     )
     dice: Annotated[float, Field(ge=0)] = Field(
         0.5, description="Weight of the Dice term beside cross-entropy."

@@ -32,8 +32,6 @@ from napari_unet.training_settings import Loss
 Classes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Spacing = tuple[float, ...]
-POWERS = {"none": 0.0, "root": 0.5, "balance": 1.0}
-"""Of the inverse frequency of a class, by the name of its weights."""
 LARGEST_RATIO = 10.0
 """Of two classes' weights: of a class of a hundred pixels, more would teach noise."""
 
@@ -141,25 +139,24 @@ def make_weight(
 
 
 def class_weights(images: Sequence[TrainingImage], objective: Objective) -> Floats:
-    """Return the weight of each class, a power of its inverse frequency.
+    """Return the weight of each class: 1, or by inverse frequency.
 
     At most `LARGEST_RATIO` times the lightest. Scaled so that the average annotated
     pixel weighs 1: the height of the border term keeps its meaning beside them. A class
     that does not occur weighs 1.
     """
-    n_classes, power = objective.n_classes, POWERS[objective.loss.class_weights]
-    if not power:
+    n_classes = objective.n_classes
+    if objective.loss.class_weights == "none":
         return np.ones(n_classes, np.float32)
     counts = np.zeros(IGNORED + 1, np.int64)
     for image in images:
         target = make_target(image, objective)
         counts += np.bincount(target.ravel(), minlength=IGNORED + 1)
     found = counts[:n_classes].astype(np.float64)
-    share = found / max(1.0, found.sum())
-    raised = np.where(found > 0, share, 1) ** -power
-    raised = np.minimum(raised, LARGEST_RATIO * raised[found > 0].min(initial=np.inf))
-    average = (share * raised).sum()
-    return np.where(found > 0, raised / (average or 1), 1).astype(np.float32)
+    inverse = 1 / np.where(found > 0, found, 1)
+    inverse = np.minimum(inverse, LARGEST_RATIO * inverse[found > 0].min(initial=1.0))
+    total = (found * inverse).sum() or 1.0
+    return np.where(found > 0, inverse * found.sum() / total, 1).astype(np.float32)
 
 
 def normalised(image: npt.NDArray[np.generic], settings: Normalization) -> Floats:

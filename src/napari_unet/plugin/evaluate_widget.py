@@ -109,6 +109,8 @@ class EvaluateWidget(DockedWidget):
             self._view = ErrorView(labels, truth)
         lead = n_leading(self.value(), labels.ndim)
         first, second = full_pixels(labels), full_pixels(truth)
+        if self.findings is None:
+            self._say("Scoring…")
         self._score_job.start(
             once(lambda: (fingerprint(first), score(first, second, lead)))
         )
@@ -120,6 +122,8 @@ class EvaluateWidget(DockedWidget):
             return
         lead = n_leading(self.value(), labels.ndim)
         engine = borrow_engine(self._user, read_preferences().compute)
+        if self.table is None:
+            self._say("Measuring…")
 
         def measured() -> tuple[int, Table]:
             return fingerprint(labels.data), measure_layer(engine, labels, image, lead)
@@ -167,6 +171,7 @@ class EvaluateWidget(DockedWidget):
 
     def _on_scored(self, found: tuple[int, Findings]) -> None:
         if self._view is None or not self._holds(self._view):
+            self._say("")
             return
         print_, findings = found
         self._watch.know(print_)
