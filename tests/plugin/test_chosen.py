@@ -13,8 +13,10 @@ from napari_unet.plugin.evaluate_choice import EvaluateChoice
 from napari_unet.plugin.evaluate_widget import EvaluateWidget
 from napari_unet.plugin.labels_box import LabelsBox
 from napari_unet.plugin.layers import KEY, PREVIEW
+from napari_unet.plugin.preferences import remember
 from napari_unet.plugin.segment_choice import SegmentChoice
 from napari_unet.plugin.train_choice import PairChoice, TrainChoice
+from napari_unet.plugin.train_form import TrainForm
 
 pytestmark = pytest.mark.gui
 
@@ -108,6 +110,17 @@ def test_a_pyramid_of_labels_counts_at_its_finest(pyramid, qtbot, nuclei):
     with qtbot.waitSignal(widget.scored, timeout=PATIENCE):
         widget.run()
     assert widget.findings.scores.summary()["ap@0.5"] == 1
+
+
+def test_a_model_that_was_opened_meanwhile_can_be_gone_on_from(pyramid, tmp_path):
+    form = TrainForm(pyramid)
+    form.complete()
+    path = tmp_path / "opened.safetensors"
+    path.touch()
+    remember(str(path))
+    assert form.start.findData(str(path)) < 0
+    form.start.opening.emit()  # as the list does before it is shown
+    assert form.start.findData(str(path)) >= 0
 
 
 def test_what_was_drawn_is_offered_before_what_was_found(pyramid):

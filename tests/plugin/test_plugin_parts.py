@@ -378,6 +378,9 @@ def test_regions_are_read_off_the_viewer(make_napari_viewer):
     viewer.dims.set_current_step(0, 3)
     assert view.region_of(view.EVERYTHING, viewer, layer, "TYX") is None
     assert view.region_of(view.CURRENT, viewer, layer, "TYX") == {"T": 3}
+    assert view.region_of(view.CURRENT, viewer, layer, "ZYX") == {"Z": 3}
+    volume = view.region_of(view.CURRENT, viewer, layer, "ZYX", is_3d=True)
+    assert volume is None, "all of it is the current volume"
     with pytest.raises(SettingsError, match="No shape"):
         view.region_of(view.SHAPE, viewer, layer, "TYX")
     shapes = viewer.add_shapes(
@@ -386,6 +389,11 @@ def test_regions_are_read_off_the_viewer(make_napari_viewer):
     shapes.selected_data = {0}
     found = view.region_of(view.SHAPE, viewer, layer, "TYX")
     assert found == {"T": 3, "Y": (10, 21), "X": (10, 21)}
+    beside = np.array([[3, 50, 5], [3, 50, 10], [3, 60, 10], [3, 60, 5]])
+    shapes.data = [beside]
+    shapes.selected_data = {0}
+    with pytest.raises(SettingsError, match="lies beside"):
+        view.region_of(view.SHAPE, viewer, layer, "TYX")
     layer.corner_pixels = np.array([[0, 4, 6], [0, 20, 30]])
     found = view.region_of(view.VISIBLE, viewer, layer, "TYX")
     assert found == {"T": 3, "Y": (4, 21), "X": (6, 31)}

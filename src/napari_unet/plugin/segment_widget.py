@@ -162,7 +162,11 @@ class SegmentWidget(DockedWidget):
 
     def _region(self) -> dict[str, Any] | None:
         choice = self.form.region.currentText()
-        return region_of(choice, self._viewer, self._layer, self._image().axes)
+        card = None if self._is_given else self._model.card
+        # What a 3-D model has before it at once is a volume.
+        is_3d = card is not None and card.recipe.architecture.ndim == 3
+        axes = self._image().axes
+        return region_of(choice, self._viewer, self._layer, axes, is_3d=is_3d)
 
     def _make_plan(self, region: dict[str, Any] | None) -> Plan:
         """Return the plan for what is chosen; raise `UNetError` where it is wrong."""

@@ -43,6 +43,17 @@ NETWORK = {
 LONGEST_NAME = 40
 
 
+class ModelBox(QComboBox):
+    """A list that may be filled once more before it is shown."""
+
+    opening = Signal()
+
+    def showPopup(self) -> None:
+        """Tell, then show."""
+        self.opening.emit()
+        super().showPopup()
+
+
 class TrainForm(QWidget):
     """Data, start, budget, loss, augmentation, network and file."""
 
@@ -52,7 +63,7 @@ class TrainForm(QWidget):
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.pairs = PairsPanel(viewer)
-        self.start = QComboBox()
+        self.start = ModelBox()
         self.minutes, self.steps = QDoubleSpinBox(), QSpinBox()
         self.minutes.setRange(0.1, 10000)
         self.minutes.setSuffix(" min")
@@ -90,11 +101,15 @@ class TrainForm(QWidget):
         """Fill in what stands in the preferences: own models, and a file's folder."""
         if not self.is_complete:
             self.is_complete = True
-            recent = [path for path in read_preferences().recent if is_file(path)]
-            for source in (*own_models(), *recent):
-                self._list(source)
+            self._list_own()
         if not self.out.text():
             self.out.setText(str(free_name(self.pairs.image.value())))
+
+    def _list_own(self) -> None:
+        """List the user's own models, and those opened meanwhile."""
+        recent = [path for path in read_preferences().recent if is_file(path)]
+        for source in (*own_models(), *recent):
+            self._list(source)
 
     def detach(self) -> None:
         """Stop following."""
@@ -211,6 +226,7 @@ class TrainForm(QWidget):
         rows.addRow(rest)
 
     def _connect(self) -> None:
+        self.start.opening.connect(self._list_own)
         for signal in (
             self.pairs.changed,
             self.start.currentIndexChanged,

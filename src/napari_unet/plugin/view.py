@@ -20,7 +20,9 @@ SHAPE, CURRENT = "Selected shape", "Current slice or frame"
 CHOICES = (EVERYTHING, VISIBLE, SHAPE, CURRENT)
 
 
-def region_of(choice: str, viewer: Any, layer: Image, axes: str) -> Spans | None:
+def region_of(
+    choice: str, viewer: Any, layer: Image, axes: str, *, is_3d: bool = False
+) -> Spans | None:
     """Return the region that a user's choice means now; None: all.
 
     Parameters
@@ -31,16 +33,19 @@ def region_of(choice: str, viewer: Any, layer: Image, axes: str) -> Spans | None
         Where it is looked at.
     axes
         Of the layer, one letter per array axis.
+    is_3d
+        Whether the model sees volumes: the current one then, not a plane of it.
 
     Raises
     ------
     SettingsError
-        If no shape is selected.
+        If no shape is selected, or it lies beside the image.
     """
     if choice == EVERYTHING:
         return None
     if choice == CURRENT:
-        return current_position(viewer, layer, axes) or None
+        at = current_position(viewer, layer, axes)
+        return {a: i for a, i in at.items() if not (is_3d and a == "Z")} or None
     if choice == SHAPE:
         return _shape_region(viewer, layer, axes)
     return visible_region(viewer, layer, axes)
