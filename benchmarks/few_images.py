@@ -176,15 +176,19 @@ def _verdicts(groups: dict[tuple[int, str], list[Row]]) -> list[str]:
         if not shared or OURS not in aps or len(aps) == 1:
             continue
         best = max(aps.keys() - {OURS}, key=lambda method: aps[method])
-        word = "ahead of" if aps[OURS] > aps[best] else "**behind**"
         missing = [name for name in NAMES if name not in aps]
         lines.append(
-            f"- {images} images, {len(shared)} draw(s) of all: ours is {word} the best of "
-            f"{len(aps) - 1} other(s), {best}: AP@0.5 {aps[OURS]:.3f} against "
-            f"{aps[best]:.3f}, mean AP {means[OURS]:.3f} against {means[best]:.3f}."
+            f"- {images} images, {len(shared)} draw(s) of all, ours against the best of "
+            f"{len(aps) - 1} other(s), {best}: {_ahead(aps, best)} in AP@0.5, "
+            f"{_ahead(means, best)} in mean AP."
             + (f" Not measured: {', '.join(missing)}." if missing else "")
         )
     return lines
+
+
+def _ahead(scores: dict[str, float], best: str) -> str:
+    word = "ahead" if scores[OURS] > scores[best] else "**behind**"
+    return f"{word} ({scores[OURS]:.3f} against {scores[best]:.3f})"
 
 
 def main() -> None:
