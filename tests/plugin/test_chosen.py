@@ -42,12 +42,26 @@ def test_what_was_chosen_holds_when_the_model_is_read(
         widget.set_value(SegmentChoice(model=str(second)))
     assert widget.tuning.value() == own, "the model's own, where nothing is given"
     assert not widget.value().invert
+    widget.set_value(choice.replace(model=str(second)))
+    assert widget.tuning.value() == choice.separation
+    with qtbot.waitSignal(widget.ready, timeout=PATIENCE):
+        widget.set_value(widget.value().replace(model=str(first)))
+    assert widget.tuning.value() == own, "another model does not take over thresholds"
+    widget.set_value(choice)
+    widget.set_value(SegmentChoice(model=str(first)))
+    assert widget.tuning.value() == own
 
 
 def test_a_layer_that_is_not_open_is_refused(open_widget, nuclei):
     _, widget = open_widget(nuclei)
     with pytest.raises(SettingsError, match="no image layer other"):
         widget.set_value(SegmentChoice(layer="other"))
+    pair = PairChoice(image="image", labels="mistyped")
+    form = TrainForm(widget._viewer)
+    form.attach()
+    with pytest.raises(SettingsError, match="no labels layer mistyped"):
+        form.set_value(TrainChoice(pairs=(pair,)))
+    form.detach()
     assert widget.value().layer == "image"
 
 
@@ -110,6 +124,18 @@ def test_a_pyramid_of_labels_counts_at_its_finest(pyramid, qtbot, nuclei):
     with qtbot.waitSignal(widget.scored, timeout=PATIENCE):
         widget.run()
     assert widget.findings.scores.summary()["ap@0.5"] == 1
+    again = []
+    widget.scored.connect(again.append)
+    qtbot.waitUntil(lambda: not widget._watch.is_busy)
+    assert not again, "the colours of the errors are no other pixels"
+
+
+def test_what_was_found_is_scored_against_what_was_drawn(pyramid):
+    pyramid.layers.remove("truth")
+    pyramid.layers["pyramid"].name = "painted"
+    widget = EvaluateWidget(pyramid)
+    pyramid.window.add_dock_widget(widget, name="Evaluate")
+    assert (widget.value().labels, widget.value().truth) == ("image [cells]", "painted")
 
 
 def test_a_model_that_was_opened_meanwhile_can_be_gone_on_from(pyramid, tmp_path):

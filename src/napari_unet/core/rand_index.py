@@ -72,7 +72,8 @@ def _of_one(labels: NDArray[Any], truth: NDArray[Any]) -> tuple[float, float]:
     segments, cells = (
         np.unique(side[kept], return_inverse=True)[1] for side in (grown, truth)
     )
-    pairs = segments * (cells.max() + 1) + cells
+    # As many pairs as segments times cells are possible, but few occur.
+    _, pairs = np.unique(segments * (cells.max() + 1) + cells, return_inverse=True)
     p, s, t = (_shares(numbers) for numbers in (pairs, segments, cells))
     rand = 2 * (p**2).sum() / ((s**2).sum() + (t**2).sum())
     h, h_s, h_t = (-(x * np.log(x)).sum() for x in (p, s, t))
@@ -83,6 +84,5 @@ def _of_one(labels: NDArray[Any], truth: NDArray[Any]) -> tuple[float, float]:
 
 
 def _shares(numbers: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return which share of the pixels each number has that occurs."""
-    counts = np.bincount(numbers)
-    return counts[counts > 0] / numbers.size
+    """Return which share of the pixels each number from 0 on has."""
+    return np.bincount(numbers) / numbers.size

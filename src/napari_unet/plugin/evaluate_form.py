@@ -14,7 +14,7 @@ from napari_unet.plugin.evaluate_choice import (
     guess_objects,
 )
 from napari_unet.plugin.labels_box import LabelsBox
-from napari_unet.plugin.layer_box import LayerBox
+from napari_unet.plugin.layer_box import LayerBox, output_of
 from napari_unet.plugin.parts import titled
 
 RED = "#e05050"
@@ -69,11 +69,15 @@ class EvaluateForm(QWidget):
             box.attach()
         names = [self.truth.itemText(i) for i in range(self.truth.count())]
         true = [name for name in names if any(n in name.lower() for n in TRUE_NAMES)]
-        found = [name for name in names if name not in true]
+        others = [name for name in names if name not in true]
+        layers = {name: self.truth.itemData(i) for i, name in enumerate(names)}
+        found = [name for name in others if output_of(layers[name]) is not None]
+        drawn = [name for name in others if name not in found]
+        if self.labels.value() not in found and (found or self.labels.value() in true):
+            self.labels.set_value([*found, *others, ""][0])
+        true = true or [name for name in drawn if name != self.labels.value()]
         if true:
             self.truth.set_value(true[0])
-        if found and self.labels.value() in true:
-            self.labels.set_value(found[0])
         self._on_labels()
 
     def detach(self) -> None:
@@ -93,7 +97,13 @@ class EvaluateForm(QWidget):
         )
 
     def set_value(self, choice: EvaluateChoice) -> None:
-        """Show another choice; names that no layer has change nothing."""
+        """Show another choice.
+
+        Raises
+        ------
+        SettingsError
+            If a layer is not open.
+        """
         self.labels.choose(choice.labels)
         self.truth.choose(choice.truth)
         self.image.choose(choice.image)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QGroupBox,
@@ -69,6 +69,7 @@ class EvaluateWidget(DockedWidget):
         self.button.setToolTip("Score the labels against the truth, and list errors.")
         self.text = QLabel()
         self.text.setWordWrap(True)
+        self.text.setTextFormat(Qt.TextFormat.PlainText)
         self.text.setToolTip("What was done last, or why it could not be done.")
         self.scores, self.errors = ScoresPanel(), ErrorsPanel()
         self.correct = CorrectPanel(viewer)
@@ -126,7 +127,8 @@ class EvaluateWidget(DockedWidget):
             self._say("Measuring…")
 
         def measured() -> tuple[int, Table]:
-            return fingerprint(labels.data), measure_layer(engine, labels, image, lead)
+            found = measure_layer(engine, labels, image, lead)
+            return fingerprint(full_pixels(labels)), found
 
         self._measure_job.start(once(measured))
 

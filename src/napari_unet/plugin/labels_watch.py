@@ -13,6 +13,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.layers import full_pixels
 
 # A stroke of the brush is many changes; they count when the hand rests.
 REST_MS = 250
@@ -64,7 +65,7 @@ class LabelsWatch(QObject):
     def _on_rest(self) -> None:
         layer = self._layer
         if layer is not None:
-            self._job.start(once(lambda: fingerprint(layer.data)))
+            self._job.start(once(lambda: fingerprint(full_pixels(layer))))
 
     def _on_print(self, found: int) -> None:
         if found != self._known:

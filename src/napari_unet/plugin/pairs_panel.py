@@ -102,9 +102,9 @@ class PairsPanel(QTabWidget):
         self._pairs = list(pairs[:-1])
         if pairs:
             last = pairs[-1]
-            self.image.set_value(last.image)
-            self.labels.set_value(last.labels)
-            self.shapes.set_value(last.annotated)
+            self.image.choose(last.image)
+            self.labels.choose(last.labels)
+            self.shapes.choose(last.annotated)
             self.inside.setChecked(bool(last.annotated))
         self.folder.setText(folder)
         self.setCurrentIndex(int(bool(folder)))

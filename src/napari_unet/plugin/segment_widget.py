@@ -63,8 +63,8 @@ class SegmentWidget(DockedWidget):
         super().__init__()
         self._viewer, self._waiting = viewer, False
         self._layer: Any = None
-        # What was chosen for a model that is still being read.
-        self._pending: SegmentChoice | None = None
+        # A model that is still being read, and what was chosen in place of its own.
+        self._pending: tuple[str, dict[str, Any]] = ("", {})
         self.form = SegmentForm(viewer)
         self.progress, self.tuning = ProgressRow(), TuningPanel()
         self._run, self._check = SegmentRun(viewer, self), Job(self)
@@ -82,14 +82,25 @@ class SegmentWidget(DockedWidget):
     def set_value(self, choice: SegmentChoice) -> None:
         """Choose; a model brings its own separation and contrast, if none is given.
 
+        While the model is still being read, what is as it was before is not given.
+
         Raises
         ------
         SettingsError
             If there is no such layer.
         """
+        before, card = self.value(), self._model.card
+        own = {
+            "separation": self.tuning.own,
+            "invert": card is not None and card.recipe.normalization.invert,
+        }
+        given = {n: getattr(choice, n) for n in own.keys() & choice.model_fields_set}
         self.form.set_value(choice)
-        self.tuning.set_value(choice.separation)
-        self._pending = choice if self._model.is_loading else None
+        self._pending = ("", {})
+        if self._model.is_loading:
+            new = {n: x for n, x in given.items() if x != getattr(before, n)}
+            self._pending = (choice.model, new)
+        self._bring(own | given)
 
     @property
     def outputs(self) -> Outputs | None:
@@ -182,7 +193,7 @@ class SegmentWidget(DockedWidget):
         try:
             image = self._image()
             if not self._model.is_loading:
-                region, hint = region_or_hint(self._region)
+                region, hint = region_or_hint(self._region, image.axes)
                 plan = self._make_plan(region)
                 shown = plan.axes.spatial + "C"
                 self.form.axes.show_mapping(image.axes, plan.axes.shape, shown)
@@ -227,27 +238,32 @@ class SegmentWidget(DockedWidget):
         self.form.answers.show_card(card)
         self.form.invert.setChecked(card.recipe.normalization.invert)
         self.tuning.set_own(card.recipe.separation)
-        self._take_pending()
+        is_asked = self.form.answers.is_due and not self._waiting
+        source, given = self._pending
+        if source == self.form.model.value():
+            blocked = self.tuning.blockSignals(True)
+            self._bring(given)
+            self.tuning.blockSignals(blocked)
+        if not is_asked:  # with the answers it is read again
+            self._pending = ("", {})
         self.ready.emit()
-        if self.form.answers.is_due and not self._waiting:
+        if is_asked:
             self.form.answers.ask()
         self._go_on()
 
-    def _take_pending(self) -> None:
-        """Put what a script chose in place of what the model brought."""
-        chosen, self._pending = self._pending, None
-        if chosen is None or chosen.model != self.form.model.value():
-            return
-        if "invert" in chosen.model_fields_set:
-            self.form.invert.setChecked(chosen.invert)
-        if "separation" in chosen.model_fields_set:
-            self.tuning.set_value(chosen.separation)
+    def _bring(self, given: dict[str, Any]) -> None:
+        """Show what a model or a script brings."""
+        if "invert" in given:
+            self.form.invert.setChecked(given["invert"])
+        if "separation" in given:
+            self.tuning.set_value(given["separation"])
 
     def _on_no_card(self, error: UNetError) -> None:
         self.form.model.show_error(error)
         self.failed.emit(error)
         if self._waiting:
             self._waiting = False
+            self.progress.say("")
             self._on_stopped()
         self._validate()
 

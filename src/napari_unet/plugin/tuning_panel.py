@@ -83,6 +83,11 @@ class TuningPanel(QGroupBox):
         if self.value() != before:
             self.changed.emit()
 
+    @property
+    def own(self) -> Separation:
+        """What the model was tuned to."""
+        return self._own
+
     def set_own(self, separation: Separation) -> None:
         """Show what a model was tuned to, and go back to it on request."""
         self._own = separation

@@ -45,21 +45,23 @@ def region_of(
         return None
     if choice == CURRENT:
         at = current_position(viewer, layer, axes)
-        return {a: i for a, i in at.items() if not (is_3d and a == "Z")} or None
+        return {a: i for a, i in at.items() if not (is_3d and a in "ZYX")} or None
     if choice == SHAPE:
         return _shape_region(viewer, layer, axes)
     return visible_region(viewer, layer, axes)
 
 
-def region_or_hint(find: Callable[[], Spans | None]) -> tuple[Spans | None, str]:
-    """Return the region; of a shape that is still to be drawn, what to do.
+def region_or_hint(
+    find: Callable[[], Spans | None], axes: str
+) -> tuple[Spans | None, str]:
+    """Return the region; of a shape that is still to be drawn, a pixel and what to do.
 
     Nothing tells when it is drawn, so that Run stays enabled, and says it again.
     """
     try:
         return find(), ""
     except SettingsError as error:
-        return None, str(error)
+        return {axis: (0, 1) for axis in axes if axis in "YX"}, str(error)
 
 
 def current_position(viewer: Any, layer: Image, axes: str) -> Spans:
