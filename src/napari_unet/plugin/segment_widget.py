@@ -14,6 +14,7 @@ from napari_unet.errors import AxesError, SettingsError, UNetError
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.verifying import Verification, verify
 from napari_unet.plugin import shared_engine
+from napari_unet.plugin.brought import Brought
 from napari_unet.plugin.docked import DockedWidget
 from napari_unet.plugin.job import Job, once
 from napari_unet.plugin.layers import LayerImage, read_layer
@@ -63,10 +64,9 @@ class SegmentWidget(DockedWidget):
         super().__init__()
         self._viewer, self._waiting = viewer, False
         self._layer: Any = None
-        # A model that is still being read, and what was chosen in place of its own.
-        self._pending: tuple[str, dict[str, Any]] = ("", {})
         self.form = SegmentForm(viewer)
         self.progress, self.tuning = ProgressRow(), TuningPanel()
+        self._brought = Brought(self.tuning, self.form.invert)
         self._run, self._check = SegmentRun(viewer, self), Job(self)
         self._model, self._warming = WarmModel(self), Warming(self)
         column(self, (self.form, self.progress, self.tuning))
@@ -82,25 +82,15 @@ class SegmentWidget(DockedWidget):
     def set_value(self, choice: SegmentChoice) -> None:
         """Choose; a model brings its own separation and contrast, if none is given.
 
-        While the model is still being read, what is as it was before is not given.
-
         Raises
         ------
         SettingsError
             If there is no such layer.
         """
-        before, card = self.value(), self._model.card
-        own = {
-            "separation": self.tuning.own,
-            "invert": card is not None and card.recipe.normalization.invert,
-        }
-        given = {n: getattr(choice, n) for n in own.keys() & choice.model_fields_set}
+        before = self.value()
         self.form.set_value(choice)
-        self._pending = ("", {})
-        if self._model.is_loading:
-            new = {n: x for n, x in given.items() if x != getattr(before, n)}
-            self._pending = (choice.model, new)
-        self._bring(own | given)
+        card = None if self._model.is_loading else self._model.card
+        self._brought.choose(choice, before, card)
 
     @property
     def outputs(self) -> Outputs | None:
@@ -173,10 +163,8 @@ class SegmentWidget(DockedWidget):
 
     def _region(self) -> dict[str, Any] | None:
         choice = self.form.region.currentText()
-        card = None if self._is_given else self._model.card
-        # What a 3-D model has before it at once is a volume.
-        is_3d = card is not None and card.recipe.architecture.ndim == 3
-        axes = self._image().axes
+        card, axes = self._model.card, self._image().axes
+        is_3d = bool(card and card.recipe.architecture.ndim == 3) and not self._is_given
         return region_of(choice, self._viewer, self._layer, axes, is_3d=is_3d)
 
     def _make_plan(self, region: dict[str, Any] | None) -> Plan:
@@ -236,27 +224,12 @@ class SegmentWidget(DockedWidget):
     def _on_card(self, card: ModelCard) -> None:
         self.form.model.show_card(card)
         self.form.answers.show_card(card)
-        self.form.invert.setChecked(card.recipe.normalization.invert)
-        self.tuning.set_own(card.recipe.separation)
         is_asked = self.form.answers.is_due and not self._waiting
-        source, given = self._pending
-        if source == self.form.model.value():
-            blocked = self.tuning.blockSignals(True)
-            self._bring(given)
-            self.tuning.blockSignals(blocked)
-        if not is_asked:  # with the answers it is read again
-            self._pending = ("", {})
+        self._brought.bring(card, self.form.model.value(), is_final=not is_asked)
         self.ready.emit()
         if is_asked:
             self.form.answers.ask()
         self._go_on()
-
-    def _bring(self, given: dict[str, Any]) -> None:
-        """Show what a model or a script brings."""
-        if "invert" in given:
-            self.form.invert.setChecked(given["invert"])
-        if "separation" in given:
-            self.tuning.set_value(given["separation"])
 
     def _on_no_card(self, error: UNetError) -> None:
         self.form.model.show_error(error)
