@@ -14,7 +14,6 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -22,7 +21,7 @@ from napari_unet.core.axes import ArrayLike
 from napari_unet.core.events import Event
 from napari_unet.engine import beside, worker_tasks
 from napari_unet.engine.compute import Compute as Compute
-from napari_unet.engine.connections import is_ended
+from napari_unet.engine.connections import close_quietly, is_ended
 from napari_unet.engine.worker_process import WorkerProcess
 from napari_unet.engine.worker_tasks import NetworkUse
 from napari_unet.errors import WorkerError
@@ -182,7 +181,7 @@ class Engine:
             client, process = self._client, self._process
             self._client = self._process = self._place = None
         if client is not None:
-            _close(client)
+            close_quietly(client)
         if process is not None:
             process.stop()
 
@@ -331,7 +330,7 @@ def choose_worker(client: Client) -> str:
     """
     tasks = client.processing()
     if not tasks:
-        _close(client)
+        close_quietly(client)
         raise WorkerError(
             "The scheduler has no workers.", "Start one there, then press Run again."
         )
@@ -339,22 +338,6 @@ def choose_worker(client: Client) -> str:
     own = sorted(tasks, key=lambda worker: zlib.crc32(f"{client.id}{worker}".encode()))
     found: str = min(own, key=lambda worker: len(tasks[worker]))
     return found
-
-
-def _close(client: Client) -> None:
-    """Close a connection whose other end may be dead, which is no news by now."""
-    told = logging.getLogger("distributed.client")
-    told.addFilter(_nothing)
-    try:
-        client.close(timeout=2)
-    except (OSError, TimeoutError, CancelledError):
-        logger.debug("the connection was closed by the other side", exc_info=True)
-    finally:
-        told.removeFilter(_nothing)
-
-
-def _nothing(_: logging.LogRecord) -> bool:
-    return False
 
 
 def _is_large(value: Any) -> bool:

@@ -11,14 +11,13 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import logging
 import pickle
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.engine.connections import is_ended
+from napari_unet.engine.connections import is_ended, unlogged
 from napari_unet.engine.executors import Run
 from napari_unet.engine.items import Item
 from napari_unet.engine.job import Job
@@ -220,7 +219,7 @@ def connect(address: str, security: Any = None) -> Cluster:
             address, security=security, timeout=CONNECT_TIMEOUT, set_as_default=False
         )
     cluster = Cluster(client)
-    cluster._stack.enter_context(_one_voice())
+    cluster._stack.enter_context(unlogged("client", "core"))
     cluster._stack.callback(_close, client)
     return cluster
 
@@ -228,23 +227,6 @@ def connect(address: str, security: Any = None) -> Cluster:
 def _close(client: Client) -> None:
     with contextlib.suppress(Exception):
         client.close(timeout=5)
-
-
-@contextlib.contextmanager
-def _one_voice() -> Iterator[None]:
-    """Keep what distributed logs of a lost connection out of the one line on it."""
-    loggers = [logging.getLogger(f"distributed.{name}") for name in ("client", "core")]
-    for logger in loggers:
-        logger.addFilter(_nothing)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(_nothing)
-
-
-def _nothing(_: logging.LogRecord) -> bool:
-    return False
 
 
 # On a worker: what was sent, and what was made of it when it was first needed.

@@ -1,8 +1,17 @@
-"""Engine: what distributed raises when the other end of a connection has ended."""
+"""Connections: what distributed raises and logs when their other end has ended."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
 
 # What tornado says of a stream whose other end closed it before TLS began.
 CLOSED_BEFORE_TLS = "IOStream is not idle"
@@ -15,3 +24,31 @@ def is_ended(error: Exception) -> bool:
     if isinstance(error, ValueError):
         return CLOSED_BEFORE_TLS in str(error)
     return isinstance(error, (OSError, CancelledError, ClosedClientError))
+
+
+@contextlib.contextmanager
+def unlogged(*names: str) -> Iterator[None]:
+    """Keep what these loggers of distributed say of a lost connection to themselves."""
+    loggers = [logging.getLogger(f"distributed.{name}") for name in names]
+    for each in loggers:
+        each.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        for each in loggers:
+            each.removeFilter(_nothing)
+
+
+def close_quietly(client: Client) -> None:
+    """Close a connection whose other end may be dead, which is no news by now."""
+    with unlogged("client"):
+        try:
+            client.close(timeout=2)
+        except Exception as error:
+            if not is_ended(error):
+                raise
+            logger.debug("closed by the other side before", exc_info=True)
+
+
+def _nothing(_: logging.LogRecord) -> bool:
+    return False

@@ -127,7 +127,7 @@ def make_weight(
     """
     labels, spacing = image.labels, relative_spacing(image)
     if loss.target == "semantic" or not loss.w0:
-        return np.zeros(labels.shape, np.float32), by_class
+        return _apart(np.zeros(labels.shape, np.float32), by_class)
     cells = carve_gap(labels) if loss.target == "two_class" else labels
     if loss.formula == "falk2019":
         weight = falk_weights(cells, loss.w0, sigma=loss.sigma, spacing=spacing)
@@ -135,7 +135,14 @@ def make_weight(
     border = border_weights(
         cells, loss.w0, loss.sigma, class_weights=(0.0, 0.0), spacing=spacing
     )
-    return border, by_class
+    return _apart(border, by_class)
+
+
+def _apart(of_place: Floats, of_class: Floats) -> tuple[Floats, Floats | None]:
+    """Keep the weights of classes apart, if they differ."""
+    if (of_class == of_class[0]).all():
+        return of_place + of_class[0], None
+    return of_place, of_class
 
 
 def class_weights(images: Sequence[TrainingImage], objective: Objective) -> Floats:

@@ -269,7 +269,7 @@ class _Job:
         judged = validator.judge(probabilities, recipe.separation)
         scores = judged.scores
         if plan.score is v_rand and loop.start.objective.task == "instances":
-            scores = {**scores, "v_rand": validator.v_rand(judged)}
+            scores = {**scores, "v_rand": v_rand(judged.labels, validator.truth)}
         progress = loop.progress
         summary = {
             **recipe.training,

@@ -16,7 +16,6 @@ from napari_unet.core.augment import Sample
 from napari_unet.core.metrics import evaluate
 from napari_unet.core.normalize import Region
 from napari_unet.core.overlap import NOT_ANNOTATED
-from napari_unet.core.rand_index import foreground_rand
 from napari_unet.core.semantic_metrics import semantic_scores
 from napari_unet.core.separation import separate_instances, separate_semantic
 from napari_unet.core.targets import IGNORED
@@ -173,10 +172,6 @@ class Validator:
             start,
             TuningPlan(THRESHOLDS, most_pixels=TUNING_PIXELS),
         ).separation
-
-    def v_rand(self, judgement: Judgement) -> float:
-        """Return the Rand index of what was judged, for tissue without gaps."""
-        return foreground_rand(judgement.labels, self.truth).v_rand
 
     def judge(
         self, probabilities: Sequence[Stored], separation: Separation
