@@ -117,11 +117,19 @@ def _facts(report: Report) -> dict[str, Any]:
     (scores,) = report.recipe.scores.values()
     first = next(iter(scores))
     return {
+        **_accelerator(report.recipe.training["device"]),
         "minutes": round(report.seconds / 60, 1),
         "steps": report.steps,
         "validated_by": first,
         "curve": [round(float(line[first]), 3) for line in report.history],
     }
+
+
+def _accelerator(device: str) -> dict[str, str]:
+    """Name the accelerator; nothing if it was the processor."""
+    if not device.startswith("cuda"):
+        return {}
+    return {"accelerator": torch.cuda.get_device_name(device)}
 
 
 def measure(name: str, row: Row, places: Places) -> dict[str, Any]:

@@ -92,8 +92,15 @@ def _section(section: dict[str, Any], rows: Rows) -> list[str]:
 
 def _budget(done: list[Mapping[str, Any]]) -> list[str]:
     trained = [row for row in done if row["steps"]]
-    where = {f"{threads_of(row)} of {row['processor']}" for row in trained}
+    where = {where_of(row) for row in trained}
     return [f"Trained on {' and '.join(sorted(where))}.", ""] if where else []
+
+
+def where_of(row: Mapping[str, Any]) -> str:
+    """Return what a row was trained on, in words."""
+    if "accelerator" in row:
+        return f"one {row['accelerator']}"
+    return f"{threads_of(row)} of {row['processor']}"
 
 
 def threads_of(row: Mapping[str, Any]) -> str:

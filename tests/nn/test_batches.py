@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from napari_unet.core.augment import Sample
-from napari_unet.nn.batches import collate, iter_batches
+from napari_unet.nn.batches import collate, iter_batches, n_cores
 
 CPU = torch.device("cpu")
 
@@ -76,3 +77,12 @@ def test_closing_leaves_no_thread_behind() -> None:
     assert threading.active_count() > before
     job.close()
     assert threading.active_count() == before
+
+
+def test_cores_are_those_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster's job gets a few of a machine's cores; not every system tells."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 4, 9}, raising=False)
+    assert n_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert n_cores() == 64

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from napari_unet.core.tiling import Geometry, Grid, make_grid
 from napari_unet.nn.checkpoint import Model
-from napari_unet.nn.predict import Predictor, make_predictor
+from napari_unet.nn.predict import Predictor, as_bits, make_predictor, to_stored
 from napari_unet.nn.receptive_field import network_geometry
 from napari_unet.nn.unet import UPSAMPLINGS, UNet
 from napari_unet.settings import Architecture, Prediction, Recipe
@@ -248,6 +248,16 @@ def test_activations_and_storage(
     scale = np.iinfo(kind).max
     assert found.dtype == kind
     assert np.abs(found - wanted * scale).max() <= 0.5 + 1e-5 * scale
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16"])
+def test_an_accelerator_gives_the_same_bits(kind: str) -> None:
+    """Its way of rounding, here on the CPU, for every number that can be stored."""
+    largest = np.iinfo(kind).max
+    whole = torch.arange(largest + 1, dtype=torch.float32)
+    found = as_bits(whole, kind).numpy().view(kind)
+    assert np.array_equal(found, np.arange(largest + 1))
+    assert np.array_equal(found, to_stored(whole / largest, kind))
 
 
 def test_a_distance_is_no_class_of_the_softmax() -> None:

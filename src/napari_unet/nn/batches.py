@@ -99,7 +99,7 @@ def iter_batches(
     first
         Number of the first batch.
     """
-    threads = min(MOST_THREADS, os.cpu_count() or 1)
+    threads = min(MOST_THREADS, n_cores())
     pinned = device.type == "cuda"
 
     def make(number: int) -> Batch:
@@ -118,6 +118,13 @@ def iter_batches(
             yield move(batch, device)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def n_cores() -> int:
+    """Return how many cores this process may use; a cluster's job has some of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def collate(samples: Sequence[Sample], device: torch.device) -> Batch:

@@ -77,10 +77,8 @@ class Predictor:
         self, tile: npt.NDArray[np.float32], crop: tuple[slice, ...]
     ) -> npt.NDArray[Any]:
         """Return stored probabilities (C, ...) of the cropped part of one tile."""
-        probabilities = self.probabilities(tile)[(slice(None), *crop)].cpu()
-        stored = cast("str", self.prediction.stored)
-        scaled = probabilities.mul(scale_of(stored)).round_()
-        return scaled.to(getattr(torch, stored)).numpy()
+        probabilities = self.probabilities(tile)[(slice(None), *crop)]
+        return to_stored(probabilities, self.prediction.stored)
 
     def probabilities(self, tile: npt.NDArray[np.float32]) -> Tensor:
         """Return float32 probabilities (C, ...) of one tile (C, ...), on the device.
@@ -143,6 +141,23 @@ class Predictor:
         values = values.clone()
         values[:, classes] = values[:, classes].softmax(dim=1)
         return values
+
+
+def to_stored(probabilities: Tensor, stored: str) -> npt.NDArray[Any]:
+    """Return probabilities in fixed point, ``"uint16"`` or ``"uint8"``, on the CPU."""
+    whole = probabilities.mul(scale_of(stored)).round_()
+    if whole.device.type == "cpu":
+        return whole.to(getattr(torch, stored)).numpy()
+    return as_bits(whole, stored).contiguous().cpu().numpy().view(stored)
+
+
+def as_bits(whole: Tensor, stored: str) -> Tensor:
+    """Return whole numbers in 8 or 16 bits, where they are: there is less to bring.
+
+    Every device knows 16 bits with a sign, and the bits are the same as without.
+    """
+    bits = torch.uint8 if stored == "uint8" else torch.int16
+    return whole.to(torch.int32).to(bits)
 
 
 def make_predictor(
