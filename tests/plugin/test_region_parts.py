@@ -99,15 +99,31 @@ def test_a_slider_beside_the_region_starts_no_preview(opened):
 def test_a_result_in_memory_takes_the_place_of_a_pyramid(opened):
     from napari_unet.plugin.layers import put_layer
 
-    viewer, _ = opened
-    made = {"napari_unet": {"source": "image", "output": "cells"}}
+    viewer, source = opened
+    made = {"napari_unet": {"output": "cells"}}
     levels = [np.zeros((3, 16 // n, 18 // n), np.int32) for n in (1, 2)]
     given = {"multiscale": True, "name": "image [cells]", "metadata": made}
-    put_layer(viewer, "labels", levels, **given)
+    put_layer(viewer, "labels", levels, source=source, **given)
     layer = outputs_of(opened).labels
     assert not layer.multiscale
     assert layer.data.shape == FRAMES.shape
     assert [one.name for one in viewer.layers].count("image [cells]") == 1
+
+
+def test_outputs_are_those_of_the_image_not_of_its_name(opened):
+    """Another image may take the old name of the one that is renamed."""
+    from napari_unet.plugin.layers import source_of
+
+    viewer, source = opened
+    first = outputs_of(opened).labels
+    source.name = "before"
+    other = viewer.add_image(FRAMES, name="image", **PLACED)
+    assert outputs_of(opened).labels is first
+    assert outputs_of((viewer, other)).labels is not first
+    assert source_of(first, viewer.layers) is source
+    viewer.layers.remove(source)
+    first.metadata = {"napari_unet": {"source": "image", "output": "cells"}}
+    assert source_of(first, viewer.layers) is other, "by name: the image is gone"
 
 
 @pytest.mark.parametrize("is_running", [True, False])

@@ -11,8 +11,9 @@ from napari_unet.core.uncertainty import Box, Region, rank_regions
 from napari_unet.errors import SettingsError
 from napari_unet.plugin.annotated import annotated_mask
 from napari_unet.plugin.camera import look_at
+from napari_unet.plugin.hand_edits import behind_proxy
 from napari_unet.plugin.job import Job, once
-from napari_unet.plugin.layers import KEY, full_pixels, part_of
+from napari_unet.plugin.layers import KEY, full_pixels, part_of, source_of
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
@@ -83,7 +84,10 @@ class AnnotateNext(QObject):
             image_layer = type(layer).__name__ == "Image"
             stored = stored and full_pixels(layer).shape == full_pixels(labels).shape
             stored = stored and part_of(layer) == part_of(labels)
-            if made.get("source") == image.name and image_layer and stored:
+            if not made or not image_layer or not stored:
+                continue
+            source = source_of(layer, self._viewer.layers)
+            if source is not None and behind_proxy(source) is behind_proxy(image):
                 found.append(np.asarray(full_pixels(layer)))
         return found
 

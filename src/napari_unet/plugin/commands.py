@@ -51,7 +51,7 @@ def copy_as_python() -> None:
     """Copy a script that makes the selected labels layer again."""
     from napari.utils.notifications import show_info, show_warning
 
-    from napari_unet.plugin.layers import KEY
+    from napari_unet.plugin.layers import source_of
     from napari_unet.plugin.script import as_python, copied_note, copy_text
 
     try:
@@ -59,9 +59,7 @@ def copy_as_python() -> None:
         layer = layers.selection.active
         if layer is None:
             raise SettingsError("No layer is selected.", "Select a labels layer.")
-        name = layer.metadata.get(KEY, {}).get("source", "")
-        source = next((image for image in layers if image.name == name), None)
-        copy_text(as_python(layer, source))
+        copy_text(as_python(layer, source_of(layer, layers)))
     except UNetError as error:
         show_warning(str(error))
     else:

@@ -129,11 +129,12 @@ class LargeRun(QObject):
         axes, source = self._order.plan.axes, self._order.source
         levels = read_levels(path, axes.labels_axes)
         data: Any = levels if len(levels) > 1 else levels[0]
-        made = {"source": source.name, "output": CELLS, "path": str(path)}
+        made = {"output": CELLS, "path": str(path)}
         layer: Any = put_layer(
             self._viewer,
             "labels",
             data,
+            source=source,
             multiscale=len(levels) > 1,
             name=output_name(source.name, CELLS),
             opacity=OPACITY,

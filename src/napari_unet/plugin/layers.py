@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 # The output of a training that is still going on.
 PREVIEW = "training"
 
-# Layers that `put_layer` added. A copy has their metadata.
-_OUTPUTS: WeakSet[Any] = WeakSet()
+# Layers that `put_layer` added, and what they were made of; a copy has their metadata.
+_OUTPUTS: WeakKeyDictionary[Any, ReferenceType[Any]] = WeakKeyDictionary()
 
 _NAMES = {
     "T": ("t", "time", "frame", "frames"),
@@ -206,21 +206,36 @@ def output_name(source: str, what: str) -> str:
 
 
 def find_output(
-    layers: Any, source: str, what: str, *, edited: bool = False
+    layers: Any, source: Layer, what: str, *, edited: bool = False
 ) -> Layer | None:
-    """Return the output of an earlier run on the layer called `source`.
+    """Return the output of an earlier run on the layer `source`.
 
     Labels that were corrected by hand are the user's, and found only as `edited`; a
     copy that a user made of an output is theirs, too.
     """
     for layer in layers:
-        made = layer.metadata.get(KEY, {})
-        is_it = (made.get("source"), made.get("output")) == (source, what)
+        is_it = layer.metadata.get(KEY, {}).get("output") == what
         is_ours = behind_proxy(layer) in _OUTPUTS
-        if is_it and is_ours and is_edited(layer) == edited:
+        if not is_it or not is_ours or is_edited(layer) != edited:
+            continue
+        if behind_proxy(source_of(layer, layers)) is behind_proxy(source):
             found: Layer = layer
             return found
     return None
+
+
+def source_of(layer: Layer, layers: Any) -> Layer | None:
+    """Return the layer that an output was made of, whatever it is called by now.
+
+    If it is gone, or the output was opened from a file, it is the one of its name.
+    """
+    known = _OUTPUTS.get(behind_proxy(layer))
+    source = known() if known is not None else None
+    if source is not None and source in layers:
+        found: Layer = source
+        return found
+    name = layer.metadata.get(KEY, {}).get("source")
+    return next((other for other in layers if other.name == name), None)
 
 
 def add_empty_labels(viewer: Any, image: Image) -> Labels:
@@ -237,7 +252,9 @@ def add_empty_labels(viewer: Any, image: Image) -> Labels:
     return layer
 
 
-def put_layer(viewer: Any, kind: str, data: Any, **given: Any) -> Layer:
+def put_layer(
+    viewer: Any, kind: str, data: Any, *, source: Layer, **given: Any
+) -> Layer:
     """Add an output layer, or update the one of an earlier run in place.
 
     Labels that were corrected by hand since are left, and a layer is added.
@@ -250,21 +267,25 @@ def put_layer(viewer: Any, kind: str, data: Any, **given: Any) -> Layer:
         ``"image"`` or ``"labels"``.
     data
         Its pixels.
+    source
+        The layer that it was made of.
     **given
-        Arguments of the layer, with ``metadata[KEY]`` naming `source` and `output`.
+        Arguments of the layer, with ``metadata[KEY]`` naming the `output`.
     """
     made = given["metadata"][KEY]
+    made["source"] = source.name
     is_pyramid = bool(given.get("multiscale"))
-    layer = find_output(viewer.layers, made["source"], made["output"])
+    layer = find_output(viewer.layers, source, made["output"])
     if layer is not None and layer.multiscale != is_pyramid:
         viewer.layers.remove(layer)  # napari cannot change this in place
         layer = None
     if layer is None:
         added: Layer = getattr(viewer, f"add_{kind}")(data, **given)
-        _OUTPUTS.add(behind_proxy(added))
+        _OUTPUTS[behind_proxy(added)] = ref(behind_proxy(source))
         if kind == "labels":
             note_edits(added)
         return added
+    _OUTPUTS[behind_proxy(layer)] = ref(behind_proxy(source))
     layer.data = data
     forget_history(layer)
     layer.metadata = {**layer.metadata, **given["metadata"]}

@@ -190,10 +190,9 @@ class Outputs:
             self.labels.colormap = self._drawn.colormap()
 
     def _put_labels(self) -> Labels:
-        layers, name = self.viewer.layers, self.source.name
-        left = None
-        if find_output(layers, name, CELLS) is None:
-            left = find_output(layers, name, CELLS, edited=True)
+        layers, left = self.viewer.layers, None
+        if find_output(layers, self.source, CELLS) is None:
+            left = find_output(layers, self.source, CELLS, edited=True)
         elif self._say is not None and self._replaces_another_region():
             self._say(REPLACED)
         layer = self._put_labels_layer()
@@ -208,7 +207,7 @@ class Outputs:
 
     def _replaces_another_region(self) -> bool:
         """Whether labels that are shown now would not come back with this run."""
-        shown = find_output(self.viewer.layers, self.source.name, CELLS)
+        shown = find_output(self.viewer.layers, self.source, CELLS)
         region = self.plan.options.region
         if shown is None or not region:
             return False
@@ -222,6 +221,7 @@ class Outputs:
             self.viewer,
             "labels",
             zeros,
+            source=self.source,
             name=output_name(self.source.name, CELLS),
             opacity=OPACITY,
             colormap=colormap,
@@ -238,6 +238,7 @@ class Outputs:
             self.viewer,
             "image",
             data,
+            source=self.source,
             name=output_name(self.source.name, name),
             colormap=COLORMAPS.get(name, "cyan"),
             blending="additive",
@@ -248,7 +249,7 @@ class Outputs:
         )
 
     def _metadata(self, output: str) -> dict[str, Any]:
-        made: dict[str, Any] = {"source": self.source.name, "output": output}
+        made: dict[str, Any] = {"output": output}
         if region := self.plan.options.region:
             made["region"] = dict(region)
         of = self.plan.axes.labels_shape

@@ -162,14 +162,14 @@ class TrainPreview(QObject):
         if scene is None or scene.source not in self._viewer.layers:
             return
         active = self._viewer.layers.selection.active
-        name = scene.source.name
         layer = put_layer(
             self._viewer,
             "labels",
             result.labels,
-            name=output_name(name, PREVIEW),
+            source=scene.source,
+            name=output_name(scene.source.name, PREVIEW),
             opacity=0.5,
-            metadata={KEY: {"source": name, "output": PREVIEW}},
+            metadata={KEY: {"output": PREVIEW}},
             **placement(scene.source, scene.axes),
         )
         layer.contour = 2

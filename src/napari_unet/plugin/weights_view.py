@@ -85,8 +85,8 @@ class WeightsView(QObject):
         """Take the layer away."""
         self._job.cancel()
         if self._place is not None:
-            name = self._place.source.name
-            layer = find_output(self._viewer.layers, name, WEIGHTS)
+            source = self._place.source
+            layer = find_output(self._viewer.layers, source, WEIGHTS)
             if layer is not None:
                 self._viewer.layers.remove(layer)
 
@@ -95,16 +95,16 @@ class WeightsView(QObject):
         if place is None or place.source not in self._viewer.layers:
             return
         active = self._viewer.layers.selection.active
-        name = place.source.name
         layer = put_layer(
             self._viewer,
             "image",
             self._on_series(weights, place),
-            name=output_name(name, WEIGHTS),
+            source=place.source,
+            name=output_name(place.source.name, WEIGHTS),
             colormap="inferno",
             blending="additive",
             opacity=0.8,
-            metadata={KEY: {"source": name, "output": WEIGHTS}},
+            metadata={KEY: {"output": WEIGHTS}},
             **placement(place.source, place.axes),
         )
         layer.contrast_limits = (0.0, max(1.0, float(weights.max(initial=0))))
