@@ -139,7 +139,7 @@ def from_simulator(data: Path | None) -> list[TrainingImage]:
 
 BUNDLED = {
     "nuclei": Bundled(
-        "Fluorescence nuclei, bright on dark, of about 8 to 80 px.",
+        "Fluorescence nuclei, bright on dark, of about 10 to 80 px.",
         "Not for brightfield, histology or whole cells.",
         Training(base_channels=22, batch=16, ema=0.999, augmentation=NUCLEI),
         DSB2018,

@@ -38,6 +38,17 @@ def test_run_gives_the_shells_labels_on_their_source(open_widget, run_widget, nu
     assert widget.tuning.count.text() == f"{expected.labels.max()} cells"
 
 
+def test_sliders_say_whose_cells_they_tell_apart(open_widget, run_widget, nuclei):
+    """Another image was chosen since: they still act on the last result."""
+    viewer, widget = open_widget(nuclei)
+    n_cells = run_widget(widget).n_cells
+    viewer.add_image(nuclei[:64], name="other")
+    widget.form.layer.set_value("other")
+    assert widget.tuning.count.text() == f"{n_cells} cells in image"
+    widget.form.layer.set_value("image")
+    assert widget.tuning.count.text() == f"{n_cells} cells"
+
+
 def test_run_again_updates_in_place(open_widget, run_widget, nuclei):
     viewer, widget = open_widget(nuclei)
     first = run_widget(widget)

@@ -200,6 +200,7 @@ class SegmentWidget(DockedWidget):
         if layer is not self._layer:
             self._layer = layer
             self.form.axes.set_value("" if layer is None else read_layer(layer).axes)
+            self._show_count()
         self._validate()
 
     def _engine(self) -> Engine:
@@ -282,15 +283,14 @@ class SegmentWidget(DockedWidget):
 
     def _on_tuning(self) -> None:
         self._run.separate(self.tuning.value())
-        self.tuning.show_count(None, busy=True)
+        self.tuning.show_busy()
 
     def _on_tuned(self) -> None:
         self._show_count()
         self.tuned.emit()
 
     def _show_count(self) -> None:
-        if self.outputs is not None:
-            self.tuning.show_count(self.outputs.n_cells)
+        self.tuning.show_result(self.outputs, self._layer)
 
     def _show_probabilities(self, visible: bool) -> None:
         self._run.show_probabilities = visible

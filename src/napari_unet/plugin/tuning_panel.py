@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -16,6 +18,9 @@ from qtpy.QtWidgets import (
 from napari_unet.plugin.parts import collapsible
 from napari_unet.plugin.segment_form import MORE, separation_forms
 from napari_unet.settings import Separation
+
+if TYPE_CHECKING:
+    from napari_unet.plugin.outputs import Outputs
 
 
 class TuningPanel(QGroupBox):
@@ -100,11 +105,22 @@ class TuningPanel(QGroupBox):
         for button in (self.show_probabilities, self.verify, self.copy):
             button.setEnabled(available)
 
-    def show_count(self, n: int | None, *, busy: bool = False) -> None:
-        """Show the number of cells; None: as before, and being counted again."""
-        if n is not None:
-            self._counted = f"{n:,} cell{'s' * (n != 1)}"
-        self.count.setText(self._counted + " …" * busy)
+    def show_result(self, outputs: Outputs | None, chosen: object) -> None:
+        """Show the number of cells, and of which image unless that is the chosen one.
+
+        The sliders act on the last result, whatever was chosen since.
+        """
+        if outputs is None:
+            return
+        n = outputs.n_cells
+        self._counted = f"{n:,} cell{'s' * (n != 1)}"
+        if outputs.source is not chosen:
+            self._counted += f" in {outputs.source.name}"
+        self.count.setText(self._counted)
+
+    def show_busy(self) -> None:
+        """Show that cells are being counted again."""
+        self.count.setText(f"{self._counted} …")
 
     def _more_values(self) -> dict[str, object]:
         own = self.more.value().model_dump()
