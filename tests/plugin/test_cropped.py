@@ -13,7 +13,7 @@ from napari_unet.plugin import segment_plan
 pytestmark = pytest.mark.gui
 
 PATIENCE = 300_000
-BUDGET = 2**24
+BUDGET = 2**25
 
 
 @pytest.fixture
