@@ -159,13 +159,15 @@ def test_never_worse_than_the_start(scores: dict[tuple[float], float]) -> None:
     assert score(search(score, Separation(), GRID)) >= score(Separation())
 
 
-def test_few_images_move_the_mask_threshold_a_little() -> None:
-    start = Separation(mask_threshold=0.5)
+def test_little_evidence_moves_the_thresholds_a_little() -> None:
+    """Images for the mask, objects for the seeds; sizes are taken as they are found."""
+    start = Separation(mask_threshold=0.5, seed_threshold=0.5)
     found = Separation(mask_threshold=0.3, seed_threshold=0.9, min_size=40)
-    kept = {"seed_threshold": 0.9, "min_size": 40}
-    for n_images, threshold in [(1, 0.478), (8, 0.4), (92, 0.316)]:
-        expected = Separation(mask_threshold=threshold, **kept)
-        assert tempered(found, start, n_images) == expected
+    for n_images, mask in [(1, 0.478), (8, 0.4), (92, 0.316)]:
+        for n_objects, seed in [(0, 0.5), (10, 0.567), (50, 0.7), (450, 0.86)]:
+            expected = Separation(mask_threshold=mask, seed_threshold=seed, min_size=40)
+            moved = tempered(found, start, n_images=n_images, n_objects=n_objects)
+            assert moved == expected
 
 
 def test_candidates_follow_the_objects_size() -> None:
@@ -176,12 +178,23 @@ def test_candidates_follow_the_objects_size() -> None:
     assert candidates(0) == {}
 
 
+def objects_of(*sizes: int) -> list[np.ndarray]:
+    """Labels with an object of each size, in one row."""
+    return [np.repeat(np.arange(len(sizes) + 1), [9, *sizes]).astype(np.int32)[None]]
+
+
 def test_the_search_begins_with_seeds_of_a_tenth_of_an_object() -> None:
-    found = first_separation(202.5)
+    found = first_separation(objects_of(200, 205, 202, 203))
     assert found == Separation(min_seed_size=20)
     assert found.min_seed_size in candidates(202.5)["min_seed_size"]
-    assert first_separation(3).min_seed_size == 1
-    assert first_separation(0) == Separation()
+    assert first_separation(objects_of(3)).min_seed_size == 1
+    assert first_separation([np.zeros((4, 4), np.int32)]) == Separation()
+
+
+def test_small_objects_keep_their_seeds_where_sizes_differ() -> None:
+    """Among these, a tenth of the median is more than a small object has."""
+    found = first_separation(objects_of(*[60] * 4, *[1000] * 6))
+    assert found == Separation(min_seed_size=30)
 
 
 def test_typical_size_is_the_median_of_all_objects() -> None:

@@ -31,13 +31,16 @@ MASK_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 SIZES = (0.0, 0.02, 0.05, 0.1, 0.2)
 SEED_SIZES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.22)
 # Where the search begins: few validation images cannot tell seeds from specks, and what
-# they cannot tell stays as it is.
+# they cannot tell stays as it is. Small objects must keep their seeds.
 FIRST_SEED_SIZE = 0.1
+SMALL, FIRST_OF_SMALL = 10, 0.5
 ROUNDS = 3
 # A smaller gain is noise: the value nearest to the start is kept.
 NOISE = 0.002
-# Images whose word on the mask threshold weighs as much as the start; decision 8.
-DOUBT = 8
+# Images whose word on the mask threshold weighs as much as the start (decision 8), and
+# objects whose word on the seed threshold does (decision 13).
+DOUBT_IMAGES = 8
+DOUBT_OBJECTS = 50
 MOST_PIXELS = 2**24
 Images = Sequence[NDArray[Any]]
 # Of labels and truth, one for one.
@@ -192,25 +195,37 @@ def search(
     return current
 
 
-def tempered(found: Separation, start: Separation, n_images: int) -> Separation:
-    """Return what was found, with a mask threshold that few images cannot carry far.
+def tempered(
+    found: Separation, start: Separation, *, n_images: int, n_objects: int
+) -> Separation:
+    """Return what was found, with thresholds that little evidence cannot carry far.
 
     One half is where a network draws the outline that it was taught. What else suits a
-    few validation images is mostly how these few were outlined, so the threshold moves
-    the part ``n / (n + 8)`` of its way from the start.
+    few validation images is mostly how these few were outlined, so the mask threshold
+    moves the part ``n / (n + 8)`` of its way from the start. Seeds are told by objects:
+    their threshold moves by ``n / (n + 50)``.
 
     Parameters
     ----------
     found
-        Tuned on `n_images`.
+        Tuned on `n_images` that hold `n_objects`.
     start
         Where the search began.
-    n_images
-        How many images there were.
+    n_images, n_objects
+        How many there were.
     """
-    moved = found.mask_threshold - start.mask_threshold
-    threshold = start.mask_threshold + moved * n_images / (n_images + DOUBT)
-    return found.replace(mask_threshold=round(threshold, 3))
+    return found.replace(
+        mask_threshold=_moved(
+            start.mask_threshold, found.mask_threshold, n_images, DOUBT_IMAGES
+        ),
+        seed_threshold=_moved(
+            start.seed_threshold, found.seed_threshold, n_objects, DOUBT_OBJECTS
+        ),
+    )
+
+
+def _moved(start: float, found: float, n: int, doubt: int) -> float:
+    return round(start + (found - start) * n / (n + doubt), 3)
 
 
 def candidates(typical: float) -> dict[str, tuple[float, ...]]:
@@ -225,21 +240,30 @@ def candidates(typical: float) -> dict[str, tuple[float, ...]]:
     }
 
 
-def first_separation(typical: float) -> Separation:
-    """Return where to begin for objects of `typical` pixels.
+def first_separation(truth: Iterable[NDArray[np.integer[Any]]]) -> Separation:
+    """Return where to begin for the objects in `truth`.
 
-    A seed has a tenth of the pixels of its object, as in KIT-GE (Scherr et al. 2020).
+    A seed has a tenth of the pixels of its object, as in KIT-GE (Scherr et al. 2020);
+    where sizes differ much, no more than half of a small object, the tenth percentile.
     """
-    if typical <= 0:
+    sizes = object_sizes(truth)
+    if not sizes.size:
         return Separation()
-    return Separation(min_seed_size=max(1, round(FIRST_SEED_SIZE * typical)))
+    first = FIRST_SEED_SIZE * float(np.median(sizes))
+    of_small = FIRST_OF_SMALL * float(np.percentile(sizes, SMALL))
+    return Separation(min_seed_size=max(1, round(min(first, of_small))))
 
 
 def typical_size(truth: Iterable[NDArray[np.integer[Any]]]) -> float:
     """Return the median number of pixels of all objects; 0 without any."""
+    sizes = object_sizes(truth)
+    return float(np.median(sizes)) if sizes.size else 0.0
+
+
+def object_sizes(truth: Iterable[NDArray[np.integer[Any]]]) -> NDArray[np.intp]:
+    """Return the number of pixels of each object of all images."""
     sizes = [np.unique(t[t > 0], return_counts=True)[1] for t in truth]
-    found = np.concatenate(sizes or [np.zeros(0, np.intp)])
-    return float(np.median(found)) if found.size else 0.0
+    return np.concatenate(sizes or [np.zeros(0, np.intp)])
 
 
 def spread_images(sizes: Sequence[int], most_pixels: int) -> list[int]:

@@ -19,7 +19,13 @@ from napari_unet.core.training_events import (
     TrainingError,
     TrainingEvent,
 )
-from napari_unet.core.tuning import PLANS, tempered, tune_separation, v_rand
+from napari_unet.core.tuning import (
+    PLANS,
+    object_sizes,
+    tempered,
+    tune_separation,
+    v_rand,
+)
 from napari_unet.errors import CheckpointError, ImageFileError, SettingsError
 from napari_unet.io.pairing import Pairing, find_pairs
 from napari_unet.io.training_data import TrainingImage, from_arrays, load_pairs
@@ -264,8 +270,14 @@ class _Job:
                 recipe.separation,
                 plan,
             ).separation
-            start, n_images = loop.start.model.recipe.separation, len(validator.truth)
-            recipe = recipe.replace(separation=tempered(found, start, n_images))
+            recipe = recipe.replace(
+                separation=tempered(
+                    found,
+                    loop.start.model.recipe.separation,
+                    n_images=len(validator.truth),
+                    n_objects=len(object_sizes(validator.truth)),
+                )
+            )
         judged = validator.judge(probabilities, recipe.separation)
         scores = judged.scores
         if plan.score is v_rand and loop.start.objective.task == "instances":

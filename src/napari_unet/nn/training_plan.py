@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from napari_unet.core.tiling import Geometry
-from napari_unet.core.tuning import first_separation, typical_size
+from napari_unet.core.tuning import first_separation
 from napari_unet.errors import SettingsError
 from napari_unet.io.training_data import TrainingImage
 from napari_unet.nn.checkpoint import Model
@@ -187,8 +187,7 @@ def describe(
     instances = objective.task == "instances"
     separation = recipe.separation
     if instances and not separation.model_fields_set:
-        typical = typical_size(image.labels for image in images)
-        separation = first_separation(typical)
+        separation = first_separation(image.labels for image in images)
     return recipe.replace(
         separation=separation,
         task=objective.task,
