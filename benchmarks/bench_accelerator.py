@@ -40,7 +40,8 @@ from napari_unet.training_settings import Training
 TARGET = Path(__file__).parents[1] / "docs" / "accelerator.md"
 TILES = (512, 1024, 2048)
 NETWORKS = ((8, 4), (16, 4), (16, 16), (22, 16), (32, 8))
-WARM, STEPS = 10, 40
+# More batches than threads have made ahead.
+WARM, STEPS = 40, 100
 Job = Callable[[], np.ndarray]
 
 

@@ -306,7 +306,7 @@ ROWS = {
         start=nuclei,
     ),
 }
-# What is far from its aim after minutes on a processor, with many more steps.
+# What is far from its aim after minutes on a processor.
 ACCELERATED = {
     "dic": 1.25,
     "em": 1.5,

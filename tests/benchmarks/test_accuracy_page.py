@@ -55,7 +55,7 @@ def test_a_reading_waits_for_the_rows_that_it_names(page: ModuleType) -> None:
         page.filled("{dic:no such}", rows)
 
 
-@pytest.mark.parametrize(("value", "n_reached"), [(0.01, 2), (0.8, 6), (0.95, 9)])
+@pytest.mark.parametrize(("value", "n_reached"), [(0.01, 3), (0.8, 10), (0.95, 15)])
 def test_all_measured(page: ModuleType, value: float, n_reached: int) -> None:
     rows = {name: row(page, name, value) for name in page.ROWS}
     text = "\n".join(page.page(rows))

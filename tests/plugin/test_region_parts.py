@@ -121,9 +121,13 @@ def test_outputs_are_those_of_the_image_not_of_its_name(opened):
     assert outputs_of(opened).labels is first
     assert outputs_of((viewer, other)).labels is not first
     assert source_of(first, viewer.layers) is source
+    source.name = "again"
+    assert outputs_of(opened).labels is first
+    assert first.name == "again [cells]"
     viewer.layers.remove(source)
     first.metadata = {"napari_unet": {"source": "image", "output": "cells"}}
     assert source_of(first, viewer.layers) is other, "by name: the image is gone"
+    assert outputs_of((viewer, other)).labels is not first, "it has its own"
 
 
 @pytest.mark.parametrize("is_running", [True, False])

@@ -71,18 +71,22 @@ class TuningPlan:
     most_pixels
         Evenly spread images with about as many pixels are tuned on, and of an image
         that is larger still a window.
+    doubt
+        Objects whose word on the seed threshold weighs as much as the start.
     """
 
     names: Collection[str] = TUNED
     score: Score = mean_ap
     most_pixels: int = MOST_PIXELS
+    doubt: int = DOUBT_OBJECTS
 
 
 EVERYTHING = TuningPlan()
 PLANS: Mapping[str, TuningPlan] = {
     "ap": EVERYTHING,
-    # Growing segments over their borders takes longer than all the rest.
-    "rand": TuningPlan(score=v_rand, most_pixels=MOST_PIXELS // 8),
+    # Growing segments over their borders takes longer than all the rest. Seeds that
+    # are apart are what the Rand index is gained by (decision 11).
+    "rand": TuningPlan(score=v_rand, most_pixels=MOST_PIXELS // 8, doubt=1),
 }
 """By what the separation is tuned for."""
 
@@ -196,7 +200,12 @@ def search(
 
 
 def tempered(
-    found: Separation, start: Separation, *, n_images: int, n_objects: int
+    found: Separation,
+    start: Separation,
+    plan: TuningPlan = EVERYTHING,
+    *,
+    n_images: int,
+    n_objects: int,
 ) -> Separation:
     """Return what was found, with thresholds that little evidence cannot carry far.
 
@@ -211,6 +220,8 @@ def tempered(
         Tuned on `n_images` that hold `n_objects`.
     start
         Where the search began.
+    plan
+        By which it was tuned.
     n_images, n_objects
         How many there were.
     """
@@ -219,7 +230,7 @@ def tempered(
             start.mask_threshold, found.mask_threshold, n_images, DOUBT_IMAGES
         ),
         seed_threshold=_moved(
-            start.seed_threshold, found.seed_threshold, n_objects, DOUBT_OBJECTS
+            start.seed_threshold, found.seed_threshold, n_objects, plan.doubt
         ),
     )
 

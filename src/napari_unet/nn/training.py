@@ -274,6 +274,7 @@ class _Job:
                 separation=tempered(
                     found,
                     loop.start.model.recipe.separation,
+                    plan,
                     n_images=len(validator.truth),
                     n_objects=len(object_sizes(validator.truth)),
                 )

@@ -213,15 +213,18 @@ def find_output(
     Labels that were corrected by hand are the user's, and found only as `edited`; a
     copy that a user made of an output is theirs, too.
     """
-    for layer in layers:
-        is_it = layer.metadata.get(KEY, {}).get("output") == what
-        is_ours = behind_proxy(layer) in _OUTPUTS
-        if not is_it or not is_ours or is_edited(layer) != edited:
-            continue
-        if behind_proxy(source_of(layer, layers)) is behind_proxy(source):
-            found: Layer = layer
-            return found
-    return None
+    itself = behind_proxy(source)
+    ours = [
+        layer
+        for layer in layers
+        if layer.metadata.get(KEY, {}).get("output") == what
+        and behind_proxy(layer) in _OUTPUTS
+        and is_edited(layer) == edited
+        and behind_proxy(source_of(layer, layers)) is itself
+    ]
+    # Its own, before those of an image that is gone and had its name.
+    ours.sort(key=lambda layer: _OUTPUTS[behind_proxy(layer)]() is not itself)
+    return ours[0] if ours else None
 
 
 def source_of(layer: Layer, layers: Any) -> Layer | None:
@@ -272,8 +275,8 @@ def put_layer(
     **given
         Arguments of the layer, with ``metadata[KEY]`` naming the `output`.
     """
-    made = given["metadata"][KEY]
-    made["source"] = source.name
+    made = {**given["metadata"][KEY], "source": source.name}
+    given["metadata"] = {**given["metadata"], KEY: made}
     is_pyramid = bool(given.get("multiscale"))
     layer = find_output(viewer.layers, source, made["output"])
     if layer is not None and layer.multiscale != is_pyramid:
@@ -286,6 +289,8 @@ def put_layer(
             note_edits(added)
         return added
     _OUTPUTS[behind_proxy(layer)] = ref(behind_proxy(source))
+    if layer.name == output_name(layer.metadata[KEY]["source"], made["output"]):
+        layer.name = given["name"]
     layer.data = data
     forget_history(layer)
     layer.metadata = {**layer.metadata, **given["metadata"]}

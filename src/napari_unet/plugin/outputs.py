@@ -186,7 +186,8 @@ class Outputs:
         left = self.labels
         if is_edited(left):
             self.labels = self._put_labels()
-            self.labels.metadata = {**self.labels.metadata, KEY: made_of(left)}
+            made = {**made_of(left), "source": self.source.name}
+            self.labels.metadata = {**self.labels.metadata, KEY: made}
             self.labels.colormap = self._drawn.colormap()
 
     def _put_labels(self) -> Labels:

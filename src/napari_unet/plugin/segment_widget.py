@@ -200,7 +200,8 @@ class SegmentWidget(DockedWidget):
         if layer is not self._layer:
             self._layer = layer
             self.form.axes.set_value("" if layer is None else read_layer(layer).axes)
-            self._show_count()
+            if not self._run.is_running:
+                self._show_result()
         self._validate()
 
     def _engine(self) -> Engine:
@@ -259,7 +260,6 @@ class SegmentWidget(DockedWidget):
 
     def _on_finished(self, result: object) -> None:
         self.progress.say(" ".join(self._run.notes) or "Done.")
-        self._show_count()
         self.finished.emit(result)
 
     def _on_failed(self, error: UNetError) -> None:
@@ -272,7 +272,7 @@ class SegmentWidget(DockedWidget):
         self.progress.set_enabled(True)
         self._validate()  # another image may have been chosen meanwhile
         self.progress.repeat(news)
-        self.tuning.set_result(self.outputs is not None)
+        self._show_result()
         if self._run.was_cancelled:
             self.progress.say("Cancelled; what was finished stays.")
         self.stopped.emit()
@@ -286,10 +286,10 @@ class SegmentWidget(DockedWidget):
         self.tuning.show_busy()
 
     def _on_tuned(self) -> None:
-        self._show_count()
+        self._show_result()
         self.tuned.emit()
 
-    def _show_count(self) -> None:
+    def _show_result(self) -> None:
         self.tuning.show_result(self.outputs, self._layer)
 
     def _show_probabilities(self, visible: bool) -> None:

@@ -110,12 +110,13 @@ class TuningPanel(QGroupBox):
 
         The sliders act on the last result, whatever was chosen since.
         """
-        if outputs is None:
-            return
-        n = outputs.n_cells
-        self._counted = f"{n:,} cell{'s' * (n != 1)}"
-        if outputs.source is not chosen:
-            self._counted += f" in {outputs.source.name}"
+        self.set_result(outputs is not None)
+        self._counted = ""
+        if outputs is not None:
+            n = outputs.n_cells
+            self._counted = f"{n:,} cell{'s' * (n != 1)}"
+            if outputs.source is not chosen:
+                self._counted += f" in {outputs.source.name}"
         self.count.setText(self._counted)
 
     def show_busy(self) -> None:
