@@ -86,7 +86,7 @@ PLANS: Mapping[str, TuningPlan] = {
     "ap": EVERYTHING,
     # Growing segments over their borders takes longer than all the rest. Seeds that
     # are apart are what the Rand index is gained by (decision 11).
-    "rand": TuningPlan(score=v_rand, most_pixels=MOST_PIXELS // 8, doubt=1),
+    "rand": TuningPlan(score=v_rand, most_pixels=MOST_PIXELS // 8, doubt=0),
 }
 """By what the separation is tuned for."""
 
@@ -236,7 +236,7 @@ def tempered(
 
 
 def _moved(start: float, found: float, n: int, doubt: int) -> float:
-    return round(start + (found - start) * n / (n + doubt), 3)
+    return round(start + (found - start) * n / max(1, n + doubt), 3)
 
 
 def candidates(typical: float) -> dict[str, tuple[float, ...]]:

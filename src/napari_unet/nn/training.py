@@ -21,6 +21,7 @@ from napari_unet.core.training_events import (
 )
 from napari_unet.core.tuning import (
     PLANS,
+    TuningPlan,
     object_sizes,
     tempered,
     tune_separation,
@@ -37,6 +38,8 @@ from napari_unet.nn.preparation import Preparation, prepare
 from napari_unet.nn.training_loop import Files, Loop, Request
 from napari_unet.nn.training_setup import make_samples, make_state
 from napari_unet.nn.training_state import fingerprint, state_path
+from napari_unet.nn.validation import Stored, Validator
+from napari_unet.settings import Separation
 from napari_unet.training_settings import Training
 
 Job = Generator[TrainingEvent, Request, Report]
@@ -270,15 +273,9 @@ class _Job:
                 recipe.separation,
                 plan,
             ).separation
-            recipe = recipe.replace(
-                separation=tempered(
-                    found,
-                    loop.start.model.recipe.separation,
-                    plan,
-                    n_images=len(validator.truth),
-                    n_objects=len(object_sizes(validator.truth)),
-                )
-            )
+            start = loop.start.model.recipe.separation
+            calm = _calmed(validator, probabilities, found, start, plan)
+            recipe = recipe.replace(separation=calm)
         judged = validator.judge(probabilities, recipe.separation)
         scores = judged.scores
         if plan.score is v_rand and loop.start.objective.task == "instances":
@@ -302,3 +299,28 @@ class _Job:
             findings=tuple(str(finding) for finding in prepared.findings),
             notes=prepared.notes,
         )
+
+
+def _calmed(
+    validator: Validator,
+    probabilities: Sequence[Stored],
+    found: Separation,
+    start: Separation,
+    plan: TuningPlan,
+) -> Separation:
+    """Return what was found, tempered, unless that would cost half of the score.
+
+    A network that has hardly learned may have no seed above the threshold of the start.
+    """
+    calm = tempered(
+        found,
+        start,
+        plan,
+        n_images=len(validator.truth),
+        n_objects=len(object_sizes(validator.truth)),
+    )
+    before, after = (
+        next(iter(validator.judge(probabilities, each).scores.values()))
+        for each in (found, calm)
+    )
+    return found if after < before / 2 else calm
