@@ -136,7 +136,11 @@ def few() -> list[str]:
         "is the share of pairs of touching nuclei of which both are found. To reach: ahead",
         "of all others at every number of images. Minutes on two cores are a thousand",
         "steps, far from what any of these methods would do with hours (StarDist's own",
-        "default is 40,000 steps): this is who learns fastest, not who ends best.",
+        "default is 40,000 steps): this is who learns fastest, not who ends best. All that is",
+        "here was measured before [decision",
+        "13](decisions/0013-few-objects-and-the-seed-threshold.md), which it led to (in one of",
+        "the draws of 5 images, thresholds tuned on one image lost half of the nuclei), the",
+        "rows of five minutes with other work beside: their steps differ.",
         "",
         *(found or ["Not measured yet.", ""]),
     ]
