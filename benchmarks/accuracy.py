@@ -139,7 +139,7 @@ def few() -> list[str]:
         "default is 40,000 steps): this is who learns fastest, not who ends best. All that is",
         "here was measured before [decision",
         "13](decisions/0013-few-objects-and-the-seed-threshold.md), which it led to (in one of",
-        "the draws of 5 images, thresholds tuned on one image lost half of the nuclei), the",
+        "the draws of 5 images, thresholds tuned on one image lost many of the nuclei), the",
         "rows of five minutes with other work beside: their steps differ.",
         "",
         *(found or ["Not measured yet.", ""]),
