@@ -319,6 +319,8 @@ def _calmed(
         n_images=len(validator.truth),
         n_objects=len(object_sizes(validator.truth)),
     )
+    if calm == found:  # nothing moved: nothing to separate twice
+        return found
     before, after = (
         next(iter(validator.judge(probabilities, each).scores.values()))
         for each in (found, calm)
