@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import ndimage
 from skimage.segmentation import expand_labels
 from torch import nn
 
@@ -49,7 +50,8 @@ SIMULATED = {
 # some of which draw the outline 2 to 3 px outside the nucleus.
 NUCLEI = Augmentation(scale=(0.5, 2.0), scale_probability=0.4)
 N_VOLUMES = 64
-QUARTER = 0.67
+# Sigmas beyond its outline to which the light of a bright nucleus may be seen.
+SEEN = 2.0
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -101,8 +103,11 @@ def draw_volume(number: int) -> TrainingImage:
         elongation=float(rng.uniform(1.0, 1.8)),
         irregularity=float(rng.uniform(0.0, 0.12)),
         texture=float(rng.uniform(0.0, 0.7)),
+        brightness_spread=float(rng.uniform(0.1, 0.8)),
+        condensed=float(rng.uniform(0.0, 0.12)),
+        debris=float(rng.uniform(0.0, 0.6)),
         blur_sigma=float(rng.uniform(0.5, 2.0)),
-        axial_blur=float(rng.uniform(1.5, 3.5)),
+        axial_blur=float(rng.uniform(1.5, 4.0)),
         haze=float(rng.uniform(0.05, 0.4)),
         background=0.3 * float(rng.uniform()) ** 2,
         depth_loss=float(rng.uniform(0.0, 0.7)),
@@ -110,6 +115,9 @@ def draw_volume(number: int) -> TrainingImage:
         read_noise=min(2.0, photons / 10),
         random_seed=number,
     )
+    # From a handful of nuclei in the dark to as many as there is usually room for.
+    n_cells = round(settings.cell_count * float(rng.uniform(0.15, 1.0)))
+    settings = settings.replace(n_cells=n_cells)
     image, labels = simulate(settings)
     return TrainingImage(
         image=image[None],
@@ -120,14 +128,32 @@ def draw_volume(number: int) -> TrainingImage:
 
 
 def as_seen(labels: np.ndarray, settings: Simulation) -> np.ndarray:
-    """Draw nuclei as an annotator sees them: as far as a quarter of their light reaches.
+    """Draw nuclei as an annotator sees them, out to where their light is faint.
 
-    A blurred edge has a quarter of its height 0.67 sigma outside, which is more along Z.
+    That is a quarter of the light of the nucleus itself, or of a typical one where it
+    is brighter: at one setting of contrast bright nuclei look larger. Light is blurred
+    more along Z, so nuclei look longer there. Nobody's outline is taken.
     """
+    darkroom = settings.replace(
+        background=0.0,
+        debris=0.0,
+        haze=0.0,
+        uneven_light=0.0,
+        depth_loss=0.0,
+        photons=1e6,
+        read_noise=0.0,
+        offset=0.0,
+        gain=1e-3,
+    )
+    light, _ = simulate(darkroom)
+    own = np.zeros(labels.max() + 1)
+    own[1:] = ndimage.median(light, labels, np.arange(1, own.size))
+    faint = np.minimum(own, np.median(own[1:])) / 4
     sigma = settings.blur_sigma * np.array([settings.axial_blur, 1.0, 1.0])
-    spacing = np.array(settings.spacing)
     # The edge lies half a voxel outside of the last voxel's centre.
-    return expand_labels(labels, 1.0, spacing=spacing / (QUARTER * sigma + spacing / 2))
+    reach = SEEN * sigma / settings.spacing + 0.5
+    grown = expand_labels(labels, 1.0, spacing=1 / reach)
+    return np.where((light > faint[grown]) | (labels > 0), grown, 0)
 
 
 def from_simulator(data: Path | None) -> list[TrainingImage]:
