@@ -141,13 +141,13 @@ class Stages:
         times = self.worker.cpu_times()
         return time.process_time(), times.user + times.system
 
-    def table(self) -> list[tuple[str, str]]:
-        """Return rows for the printed table."""
+    def table(self, how: str) -> list[tuple[str, str]]:
+        """Return rows for the printed table, of moves made in some way."""
         whole = [sum(row) for row in self.rows]
         middle = statistics.median
         found = [
             (
-                "slider to pixels",
+                f"slider to pixels, {how}",
                 f"median {middle(whole):.0f} ms, largest {max(whole):.0f} ms",
             )
         ]
@@ -160,14 +160,26 @@ class Stages:
         return found
 
 
+def settle(viewer) -> None:
+    """Draw what waits to be drawn."""
+    QApplication.processEvents()
+    viewer.window._qt_viewer.canvas.native.repaint()
+    QApplication.processEvents()
+
+
 def slider_to_pixels(widget, viewer, values) -> list[tuple[str, str]]:
-    """Rows of times from a slider's move to the drawn preview."""
+    """Rows of times from a slider's move to the drawn preview.
+
+    First each move after a rest, when all is separated and drawn; then a drag, in which
+    a move follows as soon as the one before is seen.
+    """
     from napari_unet.plugin import live
     from napari_unet.plugin.outputs import Outputs
 
     drawn: list[bool] = []
     preview, see = Outputs.preview, live.see
-    stages = Stages(psutil.Process(widget._engine().pid))
+    worker = psutil.Process(widget._engine().pid)
+    canvas = viewer.window._qt_viewer.canvas.native
 
     def see_and_note(*args):
         stages.note()
@@ -181,20 +193,31 @@ def slider_to_pixels(widget, viewer, values) -> list[tuple[str, str]]:
         stages.note()
         drawn.append(True)
 
+    def move(value):
+        drawn.clear()
+        stages.begin()
+        widget.tuning.sliders.field("mask_threshold").setValue(value)
+        wait(lambda: bool(drawn))
+        canvas.repaint()
+        stages.end()
+        QApplication.processEvents()
+
+    rows = []
     Outputs.preview, live.see = preview_and_note, see_and_note
     try:
-        for value in values:
-            drawn.clear()
-            stages.begin()
-            widget.tuning.sliders.field("mask_threshold").setValue(value)
-            wait(lambda: bool(drawn))
-            viewer.window._qt_viewer.canvas.native.repaint()
-            stages.end()
-            QApplication.processEvents()
+        for how in ("after a rest", "in a drag"):
+            stages = Stages(worker)
+            for value in values:
+                move(value)
+                if how == "after a rest":
+                    wait(lambda: not widget._run.live.is_busy)
+                    settle(viewer)
+            rows += stages.table(how)
             wait(lambda: not widget._run.live.is_busy)
+            settle(viewer)
     finally:
         Outputs.preview, live.see = preview, see
-    return stages.table()
+    return rows
 
 
 def write(table: list[str]) -> None:
