@@ -219,8 +219,8 @@ def train(name: str, arguments: argparse.Namespace, out: Path) -> None:
             print(event, flush=True)
 
 
-def compress(path: Path, name: str) -> None:
-    """Store convolutions in float16, and describe the model."""
+def compress(path: Path, name: str, start: str | None) -> None:
+    """Store convolutions in float16, and describe the model and all of its budget."""
     model, bundled = load_model(path), BUNDLED[name]
     for module in model.network.modules():
         if isinstance(module, CONVOLUTIONS):
@@ -229,11 +229,17 @@ def compress(path: Path, name: str) -> None:
     device = trained["device"]
     if device.startswith("cuda"):
         device = f"one {torch.cuda.get_device_name(device)}"
+    elif device == "cpu":
+        n_threads = torch.get_num_threads()
+        device = f"{n_threads} thread{'s' * (n_threads != 1)} of a processor"
     budget = (
         f"{trained['seconds'] / 60:.0f} minutes on {device}, "
         f"{trained['precision']}, {trained['step']} steps of "
         f"{trained['settings']['batch']} patches"
     )
+    if start is not None:
+        earlier = load_model(start).recipe.training.get("budget", f"from {start}")
+        budget = f"{earlier}; then {budget}"
     recipe = model.recipe.replace(
         name=name,
         description=bundled.description,
@@ -262,7 +268,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / f"{arguments.name}.safetensors"
     train(arguments.name, arguments, path)
-    compress(path, arguments.name)
+    compress(path, arguments.name, arguments.start)
 
 
 if __name__ == "__main__":
