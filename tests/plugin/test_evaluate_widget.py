@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -35,7 +36,7 @@ def result_image() -> np.ndarray:
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
+def viewer(make_napari_viewer, one_worker):
     return make_napari_viewer()
 
 
@@ -88,6 +89,90 @@ def test_scores_are_those_of_the_library(scored):
     assert table.item(2, 1).text() == f"{direct.ap[2]:.3f}"
 
 
+class Lazy:
+    """Labels that can be read by parts only; it notes how much, and in which thread."""
+
+    def __init__(self, labels):
+        self.labels, self.reads = labels, []
+        self.shape, self.ndim, self.dtype = labels.shape, labels.ndim, labels.dtype
+
+    def __getitem__(self, key):
+        part = self.labels[key]
+        in_window = threading.current_thread() is threading.main_thread()
+        self.reads.append((in_window, part.size))
+        return part
+
+    def __array__(self, *_, **__):
+        raise AssertionError("lazy labels were read whole")
+
+
+def test_lazy_series_are_scored_frame_by_frame_and_not_here(viewer, qtbot, monkeypatch):
+    import napari_unet as nu
+    from napari_unet.plugin.evaluate_widget import EvaluateWidget
+
+    found = np.stack([result_image(), truth_image(), np.roll(result_image(), 2, 1)])
+    truth = np.stack([truth_image()] * 3)
+    truth[1, 30:, :20] = -1
+    direct = nu.evaluate(list(found), list(truth))
+    labelled = {"axis_labels": ("T", "Y", "X")}
+    lazy = {"truth": Lazy(truth), "cells": Lazy(found)}
+    for name, labels in lazy.items():
+        viewer.add_labels(labels, name=name, **labelled)
+    widget = EvaluateWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Evaluate")
+
+    def here(*_, **__):
+        raise AssertionError("scored in napari's process")
+
+    for labels in lazy.values():
+        labels.reads.clear()
+    monkeypatch.setattr("napari_unet.core.metrics.overlap_table", here)
+    with qtbot.waitSignal(widget.scored, timeout=WAIT):
+        widget.button.click()
+    scores = widget.findings.scores
+    assert scores.summary() == direct.summary()
+    assert scores.objects == direct.objects
+    np.testing.assert_array_equal(scores.ap_per_image, direct.ap_per_image)
+    for labels in lazy.values():
+        aside = [size for in_window, size in labels.reads if not in_window]
+        assert aside == [truth[0].size] * 3
+    with qtbot.waitSignal(widget.looked, timeout=WAIT):
+        widget.errors.forth.click()
+    # napari draws one plane at a time in the window's thread.
+    sizes = {size for labels in lazy.values() for _, size in labels.reads}
+    assert max(sizes) == truth[0].size
+
+
+def test_scoring_is_cancelled_and_all_goes_on(viewer, qtbot, one_worker):
+    from napari_unet.plugin.evaluate_widget import EvaluateWidget
+
+    frames = np.repeat(np.eye(8, dtype=np.int32)[None], 20_000, axis=0)
+    labelled = {"axis_labels": ("T", "Y", "X")}
+    viewer.add_labels(frames, name="truth", **labelled)
+    cells = viewer.add_labels(frames, name="cells", **labelled)
+    widget = EvaluateWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Evaluate")
+    with qtbot.waitSignal(widget._run.progress, timeout=10 * WAIT):
+        widget.button.click()
+    worker = one_worker.pid
+    assert widget.button.text() == "Cancel"
+    said = []
+    widget.scored.connect(said.append)
+    with qtbot.waitSignal(widget.stopped, timeout=WAIT):
+        widget.button.click()
+    assert said == []
+    assert widget.findings is None
+    assert (widget.button.text(), widget.text.text()) == ("Evaluate", "Cancelled.")
+    assert widget.button.isEnabled()
+    for layer in (viewer.layers["truth"], cells):
+        layer.data = frames[:2]
+    with qtbot.waitSignal(widget.stopped, timeout=WAIT):
+        widget.button.click()
+    assert widget.findings.scores.n_images == 2
+    assert widget.button.text() == "Evaluate"
+    assert one_worker.pid == worker
+
+
 def test_every_error_is_listed_and_a_feature_of_its_object(scored, viewer):
     listed = [(r.kind, r.id) for r in scored.findings.errors()]
     assert listed == [("missed", 6), ("false", 16), ("merged", 13), ("split", 5)]
@@ -116,21 +201,23 @@ def test_every_error_is_listed_and_a_feature_of_its_object(scored, viewer):
 
 
 def test_a_piece_beside_a_match_is_listed():
-    from napari_unet.plugin.scoring import score
+    import napari_unet as nu
+    from napari_unet.plugin.scoring import Findings
 
     truth = np.ones((1, 10), int)
     found = np.where(np.arange(10) < 6, 4, 5)[None]
-    findings = score(found, truth, 0)
+    findings = Findings(nu.evaluate(found, truth), ((),))
     assert [(r.kind, r.side, r.id) for r in findings.errors()] == [
         ("split", "prediction", 5)
     ]
 
 
 def test_a_cell_run_into_a_matched_one_is_outlined():
-    from napari_unet.plugin.scoring import score
+    import napari_unet as nu
+    from napari_unet.plugin.scoring import Findings
 
     truth = np.where(np.arange(10) < 7, 1, 2)[None]
-    findings = score(np.full((1, 10), 5), truth, 0)
+    findings = Findings(nu.evaluate(np.full((1, 10), 5), truth), ((),))
     # Two lie mainly in it: it is matched to the larger, and the smaller is merged.
     assert [(r.kind, r.side, r.id) for r in findings.errors()] == [
         ("merged", "truth", 2)
@@ -163,7 +250,8 @@ def test_next_and_previous_move_the_camera_to_the_object(scored, viewer, qtbot):
         "split": (9.5, 59.5),
     }
     for kind in centres:
-        scored.errors.forth.click()
+        with qtbot.waitSignal(scored.looked, timeout=WAIT):
+            scored.errors.forth.click()
         assert scored.errors.current().kind == kind
         centre = np.asarray(viewer.scene.camera.center)[-2:]
         np.testing.assert_allclose(centre, 0.5 * np.array(centres[kind]))
@@ -320,7 +408,8 @@ def test_frames_are_scored_on_their_own(viewer, qtbot):
     viewer.dims.set_current_step(0, 1)
     assert "merged" in set(cells.features["error"])
     viewer.dims.set_current_step(0, 0)
-    widget.errors.forth.click()
+    with qtbot.waitSignal(widget.looked, timeout=WAIT):
+        widget.errors.forth.click()
     assert viewer.dims.current_step[0] == 1
     widget.correct.correct("delete", [(1, 30, 35)], (1, 2))
     assert (cells.data[1] == 16).sum() == 0
@@ -342,7 +431,8 @@ def test_an_object_of_a_volume_is_looked_at_in_its_plane(viewer, qtbot):
     with qtbot.waitSignal(widget.scored, timeout=WAIT):
         widget.run()
     assert widget.findings.counts()["missed"] == 1
-    widget.errors.forth.click()
+    with qtbot.waitSignal(widget.looked, timeout=WAIT):
+        widget.errors.forth.click()
     assert viewer.dims.current_step[0] == 3
 
 
@@ -383,11 +473,11 @@ def test_neither_torch_nor_numba_is_needed():
         "import json, sys\n"
         "import numpy as np\n"
         "import napari_unet.plugin.evaluate_widget\n"
-        "from napari_unet.plugin.scoring import score\n"
+        "from napari_unet.core.metrics import count_image, pool_images\n"
         "import napari_unet.plugin.train_widget\n"
         "from napari_unet.core.corrections import Stroke, split_objects\n"
         "one = np.ones((9, 9), int)\n"
-        "score(one, one, 0)\n"
+        "pool_images([count_image(one, one)])\n"
         "line = Stroke(np.array([[0., 4.], [8., 4.]]), (0, 1))\n"
         "split_objects(one, line, first_free=2)\n"
         "print(json.dumps([m for m in ('torch', 'numba') if m in sys.modules]))\n"

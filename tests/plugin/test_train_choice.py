@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 
-from napari_unet.engine.client import Compute
+from napari_unet.engine.client import Compute, Engine
 from napari_unet.engine.training_tasks import load_start
 from napari_unet.nn.checkpoint import BUNDLED, load_model
 from napari_unet.nn.fine_tuning import adopt_settings
 from napari_unet.nn.training_state import fingerprint
+from napari_unet.plugin.engine_job import EngineJob
+from napari_unet.plugin.job import once
 from napari_unet.plugin.remembered_answers import Answers, remember_answers
 from napari_unet.plugin.shared_engine import borrow_engine, return_engine
 from napari_unet.plugin.train_choice import TrainChoice, start_of
@@ -108,11 +112,35 @@ def test_answers_to_a_file_before_do_not_fit_one_that_asks_nothing(tmp_path):
     assert found.sha256 == load_model(path).sha256
 
 
-def test_who_is_busy_keeps_the_engine():
-    user, elsewhere = object(), Compute("tls://elsewhere:8786")
-    try:
-        first = borrow_engine(user, Compute("tls://here:8786"))
-        assert borrow_engine(user, elsewhere, busy=True) is first
-        assert borrow_engine(user, elsewhere).compute == elsewhere
-    finally:
-        return_engine(user)
+def test_a_job_keeps_the_engine_that_its_owner_gives_back(qtbot, monkeypatch):
+    closed = []
+    monkeypatch.setattr(Engine, "close", lambda engine: closed.append(engine))
+    user, job, go_on = object(), EngineJob(), threading.Event()
+    first = borrow_engine(user, Compute("tls://here:8786"))
+    job.start_on(first, once(lambda: go_on.wait(60)))
+    assert job.engine is first
+    second = borrow_engine(user, Compute("tls://elsewhere:8786"))
+    assert second is not first
+    assert closed == []
+    with qtbot.waitSignal(job.stopped):
+        go_on.set()
+    assert job.engine is None
+    qtbot.waitUntil(lambda: closed == [first])
+
+    go_on.clear()
+    job.start_on(second, once(lambda: go_on.wait(60)))
+    job.start_on(second, once(lambda: 1))  # the last one counts, and holds it
+    return_engine(user)
+    assert job.engine is second
+    with qtbot.waitSignal(job.stopped):
+        go_on.set()
+    qtbot.waitUntil(lambda: closed == [first, second])
+
+    third = borrow_engine(user, Compute("tls://here:8786"))
+    go_on.clear()
+    job.start_on(third, once(lambda: go_on.wait(60)))
+    return_engine(user)
+    with qtbot.waitSignal(job.stopped):
+        job.cancel()  # who waits for nothing holds nothing
+        qtbot.waitUntil(lambda: closed == [first, second, third])
+        go_on.set()

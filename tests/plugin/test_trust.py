@@ -32,7 +32,7 @@ def asked(widget, qtbot, path: Path) -> QMessageBox:
     with qtbot.waitSignal(widget._model.untrusted, timeout=PATIENCE):
         widget.form.model.set_value(str(path))
     assert isinstance(widget._model.error, UntrustedError)
-    box = widget.question
+    box = widget._model.question
     assert path.name in box.text()
     assert "# TorchScript:" in box.detailedText()
     assert "def forward" in box.detailedText()

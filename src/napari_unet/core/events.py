@@ -6,14 +6,16 @@ job; what it has written into the arrays of `Started` stays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_unet.core.tiling import Tile
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -65,3 +67,13 @@ class Note:
 
 
 Event = Started | TileDone | SampleDone | Note
+
+
+def exhaust(job: Generator[object, None, Result]) -> Result:
+    """Run a job to its end; return its result."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result

@@ -28,7 +28,7 @@ from napari_unet.core.overlap import NOT_ANNOTATED, OverlapTable, overlap_table
 from napari_unet.errors import AxesError, SettingsError, UNetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
 # As decimals: 3 / 5 >= 0.6 holds, whereas 0.5 + 0.05 + 0.05 would be above it.
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
@@ -162,14 +162,14 @@ def evaluate(
     asked = _checked_thresholds(thresholds)
     every = tuple(dict.fromkeys(asked + THRESHOLDS))
     images = [
-        _score_image(table, every, image=at)
-        for at, table in enumerate(_tables(labels, truth, ignore=ignore))
+        count_image(prediction, reference, image=at, thresholds=every, ignore=ignore)
+        for at, (prediction, reference) in enumerate(paired_images(labels, truth))
     ]
-    return _pool(images, every, n_asked=len(asked))
+    return pool_images(images, every, n_asked=len(asked))
 
 
 @dataclass(frozen=True)
-class _ImageCounts:
+class ImageCounts:
     """What one image adds to the pooled scores; arrays over the thresholds."""
 
     tp: NDArray[np.int64]
@@ -181,14 +181,40 @@ class _ImageCounts:
     objects: tuple[ObjectRow, ...]
 
 
-def _score_image(
-    table: OverlapTable, thresholds: tuple[float, ...], *, image: int
-) -> _ImageCounts:
+def count_image(
+    labels: NDArray[Any],
+    truth: NDArray[Any],
+    *,
+    image: int = 0,
+    thresholds: tuple[float, ...] = THRESHOLDS,
+    ignore: int | None = NOT_ANNOTATED,
+) -> ImageCounts:
+    """Count in one image of a dataset; `pool_images` makes scores of all of them.
+
+    Parameters
+    ----------
+    labels, truth, ignore
+        One image each, as in `evaluate`.
+    image
+        Its number in the dataset.
+    thresholds
+        0.5 must be one of them.
+
+    Raises
+    ------
+    UNetError
+        If the two do not fit; it names the image.
+    """
+    try:
+        table = overlap_table(truth, labels, ignore=ignore)
+    except UNetError as error:
+        problem = f"Image {image}: {error.problem}"
+        raise type(error)(problem, error.remedy) from None
     iou = table.iou()
     pairs = {t: _match(table, iou, t) for t in thresholds}
     covering = 2 * table.counts > table.truth_areas[table.rows]
     areas = (table.truth_areas, table.prediction_areas, table.counts)
-    return _ImageCounts(
+    return ImageCounts(
         tp=np.array([len(pairs[t]) for t in thresholds], np.int64),
         # fsum: the order of the objects must not show in the last digit.
         matched_iou=np.array([math.fsum(iou[pairs[t]]) for t in thresholds]),
@@ -209,10 +235,23 @@ def _match(
     return candidates[assign(rows, cols, iou[candidates], most_pairs=True)]
 
 
-def _pool(
-    images: list[_ImageCounts], thresholds: tuple[float, ...], *, n_asked: int
+def pool_images(
+    images: Sequence[ImageCounts],
+    thresholds: tuple[float, ...] = THRESHOLDS,
+    *,
+    n_asked: int | None = None,
 ) -> Scores:
-    """Add up the images; only the first `n_asked` thresholds are shown."""
+    """Add up images, at least one; only the first `n_asked` thresholds are shown.
+
+    Parameters
+    ----------
+    images
+        From `count_image`, in their order.
+    thresholds
+        At which they were counted; all of `THRESHOLDS` are among them.
+    n_asked
+        None: all are shown.
+    """
     tp_per_image = np.stack([image.tp for image in images])
     truth_per_image = np.array([[image.n_truth] for image in images])
     predicted_per_image = np.array([[image.n_predicted] for image in images])
@@ -271,21 +310,6 @@ def _checked_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:
             "Give at least one IoU above 0 and at most 1.",
         )
     return rounded
-
-
-def _tables(
-    labels: NDArray[Any] | Sequence[NDArray[Any]],
-    truth: NDArray[Any] | Sequence[NDArray[Any]],
-    *,
-    ignore: int | None,
-) -> Iterator[OverlapTable]:
-    """Yield the table of each image, naming the image that does not fit."""
-    for at, (prediction, reference) in enumerate(paired_images(labels, truth)):
-        try:
-            yield overlap_table(reference, prediction, ignore=ignore)
-        except UNetError as error:
-            problem = f"Image {at}: {error.problem}"
-            raise type(error)(problem, error.remedy) from None
 
 
 def paired_images(

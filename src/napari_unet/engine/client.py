@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from napari_unet.core.axes import ArrayLike
-from napari_unet.core.events import Event
+from napari_unet.core.events import Event, exhaust
 from napari_unet.engine import beside, worker_tasks
 from napari_unet.engine.compute import Compute as Compute
 from napari_unet.engine.connections import close_quietly, is_ended
@@ -140,6 +140,10 @@ class Engine:
 
     def result(self, future: Future) -> Any:
         """Wait for a future; notice within a moment when the worker has died."""
+        return exhaust(self.iter_result(future))
+
+    def iter_result(self, future: Future) -> Generator[None, None, Any]:
+        """Wait as `result` does; yields while it waits, for whom may lose patience."""
         looked, ended = time.monotonic(), threading.Event()
         # Not `wait`: it sets dask's scheduler for the whole process while it lasts,
         # and two threads that wait at once would leave it set.
@@ -148,7 +152,8 @@ class Engine:
             if self._place and time.monotonic() > looked + PLACE_PULSE:
                 self._check_place(future.client)
                 looked = time.monotonic()
-            ended.wait(PULSE)
+            if not ended.wait(PULSE):
+                yield
             if future.client is self._client:
                 self._check_alive()
             elif not future.done():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.core.axes import ArrayLike
-from napari_unet.core.events import Event
+from napari_unet.core.events import Event, exhaust
 from napari_unet.nn.checkpoint import Model, load_model
 from napari_unet.pipeline.local import LocalBackend
 from napari_unet.pipeline.options import parse_options
@@ -41,13 +41,7 @@ def segment(
     UNetError
         If image, model and options do not fit; the message says what to do.
     """
-    job = iter_segment(image, model, **options)
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            result: Segmentation = stop.value
-            return result
+    return exhaust(iter_segment(image, model, **options))
 
 
 def iter_segment(

@@ -17,35 +17,36 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.errors import UNetError
-from napari_unet.plugin.camera import look_at
 from napari_unet.plugin.correct_panel import CorrectPanel
 from napari_unet.plugin.docked import DockedWidget
 from napari_unet.plugin.error_view import ErrorView, write_features
 from napari_unet.plugin.errors_panel import ErrorsPanel
 from napari_unet.plugin.evaluate_choice import EvaluateChoice, n_leading
 from napari_unet.plugin.evaluate_form import RED, EvaluateForm
-from napari_unet.plugin.job import Job, once
-from napari_unet.plugin.labels_watch import LabelsWatch, fingerprint
-from napari_unet.plugin.layers import full_pixels
-from napari_unet.plugin.measuring import measure_layer, rows_at, save_table
+from napari_unet.plugin.evaluate_run import EvaluateRun
+from napari_unet.plugin.labels_watch import LabelsWatch
+from napari_unet.plugin.measuring import rows_at, save_table
+from napari_unet.plugin.object_finder import ObjectFinder
 from napari_unet.plugin.parts import column
 from napari_unet.plugin.preferences import read_preferences
 from napari_unet.plugin.scores_panel import ScoresPanel
-from napari_unet.plugin.scoring import Findings, Position, score
+from napari_unet.plugin.scoring import Findings, Position
 from napari_unet.plugin.shared_engine import borrow_engine
+from napari_unet.plugin.work_button import WorkButton
 
 if TYPE_CHECKING:
     import napari
 
     from napari_unet.core.measure import Table
     from napari_unet.core.object_errors import ObjectRow
+    from napari_unet.engine.client import Engine
 
 
 class EvaluateWidget(DockedWidget):
     """Score labels against a truth, walk through the errors, correct and measure.
 
-    For scripts: `value`, `set_value`, `run`, `measure`, `save`; `findings` and `table`
-    hold the results.
+    For scripts: `value`, `set_value`, `run`, `cancel`, `measure`, `save`; `findings`
+    and `table` hold the results.
 
     Parameters
     ----------
@@ -55,7 +56,9 @@ class EvaluateWidget(DockedWidget):
 
     scored = Signal(object)  # Findings
     measured = Signal(object)  # a table of columns
+    looked = Signal()  # the error that was chosen is in view
     failed = Signal(object)  # a UNetError
+    stopped = Signal()  # comes last, after cancel too
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -64,9 +67,12 @@ class EvaluateWidget(DockedWidget):
         self.findings: Findings | None = None
         self.table: Table | None = None
         self.form = EvaluateForm(viewer)
-        self.button = QPushButton("Evaluate")
+        self.button = WorkButton(
+            "Evaluate",
+            "Score the labels against the truth, and list errors.",
+            "Stop; the scores of before stay.",
+        )
         self.button.setMinimumHeight(32)
-        self.button.setToolTip("Score the labels against the truth, and list errors.")
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
@@ -80,7 +86,7 @@ class EvaluateWidget(DockedWidget):
         )
         self.save_button = QPushButton("Save table…")
         self.save_button.setToolTip("Write the measurements, and errors, as CSV.")
-        self._score_job, self._measure_job = Job(self), Job(self)
+        self._run, self._finder = EvaluateRun(self), ObjectFinder(viewer, self)
         self._watch = LabelsWatch(self)
         self._result = QWidget()
         self._lay_out()
@@ -96,7 +102,7 @@ class EvaluateWidget(DockedWidget):
         self.form.set_value(choice)
 
     def run(self) -> None:
-        """Score; `scored` or `failed` follows."""
+        """Score; `scored` or `failed` follows, then `stopped`."""
         problem = self.form.validate()
         if problem is not None:
             self._on_failed(problem)
@@ -109,12 +115,17 @@ class EvaluateWidget(DockedWidget):
             self._forget()
             self._view = ErrorView(labels, truth)
         lead = n_leading(self.value(), labels.ndim)
-        first, second = full_pixels(labels), full_pixels(truth)
+        engine = self._engine()
         if self.findings is None:
             self._say("Scoring…")
-        self._score_job.start(
-            once(lambda: (fingerprint(first), score(first, second, lead)))
-        )
+        self.button.show_running(True)
+        self._run.score(engine, labels, truth, lead)
+
+    def cancel(self) -> None:
+        """Stop scoring; the scores of before stay."""
+        if self._run.is_scoring:
+            self._say("Cancelled.")
+            self._run.stop_scoring()
 
     def measure(self) -> None:
         """Measure every object of the labels; `measured` or `failed` follows."""
@@ -122,15 +133,10 @@ class EvaluateWidget(DockedWidget):
         if labels is None:
             return
         lead = n_leading(self.value(), labels.ndim)
-        engine = borrow_engine(self._user, read_preferences().compute)
+        engine = self._engine()
         if self.table is None:
             self._say("Measuring…")
-
-        def measured() -> tuple[int, Table]:
-            found = measure_layer(engine, labels, image, lead)
-            return fingerprint(full_pixels(labels)), found
-
-        self._measure_job.start(once(measured))
+        self._run.measure(engine, labels, image, lead)
 
     def save(self, path: str) -> None:
         """Write the table of measurements as CSV.
@@ -148,6 +154,9 @@ class EvaluateWidget(DockedWidget):
             self._on_failed(error)
         else:
             self._say(f"Written: {path}")
+
+    def _engine(self) -> Engine:
+        return borrow_engine(self._user, read_preferences().compute)
 
     def _position(self) -> Position:
         """Return which sample is looked at."""
@@ -203,12 +212,7 @@ class EvaluateWidget(DockedWidget):
         if self._view is None or self.findings is None:
             return
         side = self._view.truth if row.side == "truth" else self._view.labels
-        position = self.findings.positions[row.image]
-        places = np.nonzero(np.asarray(full_pixels(side)[position]) == row.id)
-        if not len(places[0]):
-            return
-        leading = tuple(np.array([at]) for at in position)
-        look_at(self._viewer, side, _with_leading(leading, places))
+        self._finder.show(side, self.findings.positions[row.image], row.id)
         in_labels = row.id if row.side == "prediction" else next(iter(row.partners), 0)
         if in_labels:
             self._view.labels.selected_label = in_labels
@@ -238,14 +242,16 @@ class EvaluateWidget(DockedWidget):
         lead = 0 if layer is None else n_leading(self.value(), layer.ndim)
         self.correct.set_layer(layer, lead)
         problem = self.form.validate()
-        self.button.setEnabled(problem is None)
+        self.button.allow(problem is None)
         pair = (layer, self.form.truth.layer())
         if self._view is not None and (self._view.labels, self._view.truth) != pair:
             self._forget()
 
     def _forget(self) -> None:
         """Drop the scores of other layers, which get their own look back."""
-        self._score_job.cancel()
+        if self._run.is_scoring:
+            self._run.stop_scoring()
+            self._say("")
         if self._view is not None:
             self._view.restore()
         self._view = self.findings = None
@@ -259,6 +265,14 @@ class EvaluateWidget(DockedWidget):
         layer = self.form.labels.layer()
         if layer is not None and n_leading(self.value(), layer.ndim):
             self._show()
+
+    def _on_progress(self, n_done: int, n_all: int) -> None:
+        if self.findings is None:  # a line that is read is not taken away
+            self._say(f"Scored {n_done} of {n_all}.")
+
+    def _on_stopped(self) -> None:
+        self.button.show_running(False)
+        self.stopped.emit()
 
     def _on_failed(self, error: UNetError) -> None:
         self._say(str(error), colour=RED)
@@ -299,7 +313,8 @@ class EvaluateWidget(DockedWidget):
     def _connect(self) -> None:
         self.form.labels_changed.connect(self._on_labels)
         self.form.changed.connect(self._on_changed)
-        self.button.clicked.connect(self.run)
+        self.button.run.connect(self.run)
+        self.button.cancel.connect(self.cancel)
         self.measure_button.clicked.connect(self.measure)
         self.save_button.clicked.connect(self._ask_and_save)
         self.errors.chosen.connect(self._on_chosen)
@@ -307,10 +322,14 @@ class EvaluateWidget(DockedWidget):
         self.correct.corrected.connect(self._on_corrected)
         self.correct.failed.connect(self._on_failed)
         self._watch.changed.connect(self._on_other_pixels)
-        self._score_job.done.connect(self._on_scored)
-        self._score_job.failed.connect(self._on_failed)
-        self._measure_job.done.connect(self._on_measured)
-        self._measure_job.failed.connect(self._on_failed)
+        run = self._run
+        run.progress.connect(self._on_progress)
+        run.scored.connect(self._on_scored)
+        run.measured.connect(self._on_measured)
+        run.failed.connect(self._on_failed)
+        run.stopped.connect(self._on_stopped)
+        self._finder.shown.connect(self.looked)
+        self._finder.failed.connect(self._on_failed)
 
     def follow(self) -> None:
         """Follow the viewer."""
@@ -321,13 +340,8 @@ class EvaluateWidget(DockedWidget):
         """Stop following; the layers get their own look back."""
         self.correct.choose("")
         self._forget()
-        self._measure_job.cancel()
+        self._run.cancel()
+        self._finder.cancel()
         self._watch.follow(None)
         self._viewer.dims.events.current_step.disconnect(self._on_step)
         self.form.detach()
-
-
-def _with_leading(leading: tuple[Any, ...], places: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return pixels of a sample as pixels of the whole array."""
-    n = len(places[0])
-    return (*(np.repeat(at, n) for at in leading), *places)

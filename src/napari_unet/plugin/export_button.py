@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +19,9 @@ from qtpy.QtWidgets import (
 
 from napari_unet.engine.exporting import export_package
 from napari_unet.errors import UNetError
-from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.engine_job import EngineJob
+from napari_unet.plugin.job import once
 from napari_unet.plugin.progress_row import ProgressRow
-from napari_unet.plugin.shared_engine import hold_engine, return_engine
-from napari_unet.plugin.when_destroyed import when_destroyed
 from napari_unet.settings import Credits, Recipe
 
 if TYPE_CHECKING:
@@ -50,9 +48,7 @@ class ExportButton(QPushButton):
         self._card: Callable[[], ModelCard]
         self._engine: Callable[[], Engine]
         self._progress: ProgressRow
-        self._user = object()
-        when_destroyed(self, functools.partial(return_engine, self._user))
-        self._job = Job(self)
+        self._job = EngineJob(self)
         self._job.done.connect(self._on_done)
         self._job.failed.connect(self._on_failed)
         self._job.stopped.connect(self._on_stopped)
@@ -101,25 +97,23 @@ class ExportButton(QPushButton):
         """Write the package; `exported` or `failed` follows."""
         try:
             card = self._card()
-            # The widget may turn to another worker meanwhile.
-            engine = hold_engine(self._user, self._engine())
+            engine = self._engine()
         except UNetError as error:
             self._on_failed(error)
             return
         self.setEnabled(False)
         self._progress.say(TESTING)
-        self._job.start(
-            once(lambda: export_package(engine, card, out, given, overwrite=overwrite))
+        self._job.start_on(
+            engine,
+            once(lambda: export_package(engine, card, out, given, overwrite=overwrite)),
         )
 
     def cancel(self) -> None:
         """Forget the package in work: its file appears only once it has passed."""
         self._job.cancel()
-        return_engine(self._user)
 
     def _on_stopped(self) -> None:
         self.setEnabled(True)
-        return_engine(self._user)
 
     def _on_done(self, done: Any) -> None:
         n_tests = len(done.tests)

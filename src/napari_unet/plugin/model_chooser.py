@@ -16,11 +16,15 @@ from qtpy.QtWidgets import (
 
 from napari_unet.errors import UNetError
 from napari_unet.pipeline.model_card import ModelCard
+from napari_unet.plugin.own_models import OwnModels
 from napari_unet.plugin.paths import is_file
-from napari_unet.plugin.preferences import own_models, read_preferences, remember
+from napari_unet.plugin.preferences import remember
 
 BUNDLED = Path(__file__).parents[1] / "models"
-FILES = "Models (*.safetensors *.pt *.pth *.zip *.ckpt *.onnx);;All files (*)"
+FILES = (
+    "Models (*.safetensors *.pt *.pth *.zip *.ckpt *.onnx rdf.yaml bioimageio.yaml)"
+    ";;All files (*)"
+)
 
 # The layer holds probabilities already: there is nothing to predict.
 NO_MODEL = "(none: the image holds probabilities)"
@@ -50,7 +54,8 @@ class ModelChooser(QWidget):
         self.setToolTip(self.box.toolTip())
         self.button = QPushButton("File…")
         self.button.setToolTip(
-            "Open a checkpoint: .safetensors, .pt, .pth, or a bioimage.io package."
+            "Open a checkpoint: .safetensors, .pt, .pth, or a bioimage.io package: a "
+            ".zip, or the rdf.yaml of a folder."
         )
         self.card = QLabel()
         self.card.setTextFormat(Qt.TextFormat.PlainText)
@@ -62,6 +67,9 @@ class ModelChooser(QWidget):
         layout.addWidget(self.button)
         for source in (*_bundled(), NO_MODEL):
             self._list(source, self.box.count())
+        self._own = OwnModels(
+            self.box, lambda source: self._list(source, self.box.count() - 1)
+        )
         self.box.currentIndexChanged.connect(self._on_chosen)
         self.button.clicked.connect(lambda: self.ask_for_file())
 
@@ -98,10 +106,7 @@ class ModelChooser(QWidget):
 
     def list_own(self) -> None:
         """List the user's own models, and those opened before, after the bundled."""
-        recent = [path for path in read_preferences().recent if is_file(path)]
-        for source in dict.fromkeys([*own_models(), *recent]):
-            if self.box.findData(source) < 0:
-                self._list(source, self.box.count() - 1)
+        self._own.update()
 
     def _list(self, source: str, at: int) -> None:
         self.box.insertItem(at, _title(source), source)

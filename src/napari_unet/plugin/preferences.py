@@ -71,6 +71,12 @@ def own_models() -> tuple[str, ...]:
     return tuple(str(path) for path in found if path.suffix.lower() in suffixes)
 
 
+def page_parts() -> tuple[Any, Any]:
+    """Return the parts of the page, whose events tell of changes."""
+    page = _page()
+    return page.compute, page.models
+
+
 def models_page() -> Any:
     """Return the part of the page that holds what is known of checkpoints."""
     return _page().models

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.core.metrics import Scores, evaluate
+from napari_unet.core.metrics import Scores
 from napari_unet.core.object_errors import ObjectRow, Side
+from napari_unet.engine.scoring import iter_score
 
 if TYPE_CHECKING:
+    from napari_unet.core.axes import ArrayLike
     from napari_unet.core.measure import Table
+    from napari_unet.engine.client import Engine
 
 Position = tuple[int, ...]
 
@@ -100,19 +103,25 @@ def _is_listed(row: ObjectRow, kinds: Mapping[tuple[int, Side, int], str]) -> bo
     return all(kinds[row.image, own, partner] != row.kind for partner in row.partners)
 
 
-def score(labels: Any, truth: Any, n_leading: int) -> Findings:
-    """Compare labels with the truth.
+def iter_findings(
+    engine: Engine, labels: ArrayLike, truth: ArrayLike, n_leading: int
+) -> Generator[int | None, None, Findings]:
+    """Compare labels with the truth, on the worker.
 
     Parameters
     ----------
+    engine
+        The way to it.
     labels, truth
-        Integers of one shape.
+        Integers of one shape; lazy arrays are read sample by sample.
     n_leading
         Leading axes that count samples; the last two or three are the objects'.
+
+    Yields
+    ------
+    int or None
+        Samples done; None where nothing has happened for a moment.
     """
     positions = tuple(np.ndindex(*labels.shape[:n_leading]))
-    scores = evaluate(
-        [np.asarray(labels[at]) for at in positions],
-        [np.asarray(truth[at]) for at in positions],
-    )
+    scores = yield from iter_score(engine, labels, truth, n_leading)
     return Findings(scores, positions)

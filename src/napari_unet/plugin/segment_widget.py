@@ -13,25 +13,25 @@ from qtpy.QtCore import Signal
 from napari_unet.errors import AxesError, SettingsError, UNetError
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.verifying import Verification, verify
-from napari_unet.plugin import shared_engine
 from napari_unet.plugin.brought import Brought
+from napari_unet.plugin.chosen_model import ChosenModel
 from napari_unet.plugin.docked import DockedWidget
-from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.engine_job import EngineJob
+from napari_unet.plugin.job import once
 from napari_unet.plugin.layers import LayerImage, read_layer
-from napari_unet.plugin.model_chooser import NO_MODEL
 from napari_unet.plugin.outputs import Outputs
 from napari_unet.plugin.parts import column, told
-from napari_unet.plugin.preferences import read_preferences
+from napari_unet.plugin.preferences import Preferences, read_preferences
+from napari_unet.plugin.preferences_watch import PreferencesWatch
 from napari_unet.plugin.progress_row import ProgressRow
 from napari_unet.plugin.script import as_python, copied_note, copy_text
 from napari_unet.plugin.segment_choice import SegmentChoice
 from napari_unet.plugin.segment_form import SegmentForm
 from napari_unet.plugin.segment_plan import plan_for, scaled_note
 from napari_unet.plugin.segment_run import Order, SegmentRun
-from napari_unet.plugin.trust import Untrusted, ask
+from napari_unet.plugin.shared_engine import borrow_engine
 from napari_unet.plugin.tuning_panel import TuningPanel
 from napari_unet.plugin.view import region_of, region_or_hint, visible_region
-from napari_unet.plugin.warm_model import WarmModel
 from napari_unet.plugin.warming import Warming
 
 if TYPE_CHECKING:
@@ -67,8 +67,9 @@ class SegmentWidget(DockedWidget):
         self.form = SegmentForm(viewer)
         self.progress, self.tuning = ProgressRow(), TuningPanel()
         self._brought = Brought(self.tuning, self.form.invert)
-        self._run, self._check = SegmentRun(viewer, self), Job(self)
-        self._model, self._warming = WarmModel(self), Warming(self)
+        self._run, self._check = SegmentRun(viewer, self), EngineJob(self)
+        self._model, self._warming = ChosenModel(self.form, self), Warming(self)
+        self._preferences = PreferencesWatch(self)
         column(self, (self.form, self.progress, self.tuning))
         self.setMinimumWidth(320)
         self.tuning.set_result(False)
@@ -104,6 +105,7 @@ class SegmentWidget(DockedWidget):
 
     def run(self) -> None:
         """Segment; `finished` or `failed` follows, then `stopped`."""
+        self._preferences.look()
         if self._model.is_loading:
             self._waiting = True
             self.progress.show_running("Reading the model…")
@@ -111,7 +113,7 @@ class SegmentWidget(DockedWidget):
         with told(self._on_failed):
             plan = self._make_plan(self._region())
             backend, engine = self._backend(plan), self._engine()
-            order = Order(plan, backend, engine, self._layer, self._is_given)
+            order = Order(plan, backend, engine, self._layer, self._model.is_none)
             self.tuning.set_result(False)
             self.progress.show_running("Measuring intensities…")
             self._run.start(order)
@@ -132,7 +134,7 @@ class SegmentWidget(DockedWidget):
             plan = self._make_plan(visible_region(self._viewer, self._layer, axes))
             backend = self._backend(plan)
             self.progress.say("Verifying what is visible…")
-            self._check.start(once(lambda: verify(plan, backend)))
+            self._check.start_on(self._engine(), once(lambda: verify(plan, backend)))
 
     def copy_as_python(self) -> str:
         """Put a script that makes these labels again on the clipboard; return it.
@@ -149,10 +151,6 @@ class SegmentWidget(DockedWidget):
         self.progress.say(copied_note(self.outputs.labels))
         return script
 
-    @property
-    def _is_given(self) -> bool:
-        return self.form.model.value() == NO_MODEL
-
     def _image(self) -> LayerImage:
         if self._layer is None:
             raise SettingsError(
@@ -164,12 +162,13 @@ class SegmentWidget(DockedWidget):
     def _region(self) -> dict[str, Any] | None:
         choice = self.form.region.currentText()
         card, axes = self._model.card, self._image().axes
-        is_3d = bool(card and card.recipe.architecture.ndim == 3) and not self._is_given
+        is_3d = bool(card and card.recipe.architecture.ndim == 3)
+        is_3d = is_3d and not self._model.is_none
         return region_of(choice, self._viewer, self._layer, axes, is_3d=is_3d)
 
     def _make_plan(self, region: dict[str, Any] | None) -> Plan:
         """Return the plan for what is chosen; raise `UNetError` where it is wrong."""
-        card = None if self._is_given else self._model.require()
+        card = None if self._model.is_none else self._model.require()
         return plan_for(self.value(), self._image(), card, region)
 
     def _validate(self) -> None:
@@ -205,27 +204,17 @@ class SegmentWidget(DockedWidget):
         self._validate()
 
     def _engine(self) -> Engine:
-        compute = read_preferences().compute
-        busy = self._run.is_running or self._check.is_running
-        return shared_engine.borrow_engine(self._user, compute, busy=busy)
+        return borrow_engine(self._user, read_preferences().compute)
 
     def _backend(self, plan: Plan) -> Any:
         card: Any = plan.model
         return self._engine().backend(card, plan.options)
 
     def _load_model(self) -> None:
-        source = "" if self._is_given else self.form.model.value()
-        answers, device = self.form.answers.answers(source), read_preferences().device
-        self._model.load(self._engine(), source, device, answers)
-        if source:
-            self.form.model.show_loading()
-        else:
-            self.form.model.show_card(None)
+        self._model.read(self._engine())
         self._validate()
 
     def _on_card(self, card: ModelCard) -> None:
-        self.form.model.show_card(card)
-        self.form.answers.show_card(card)
         is_asked = self.form.answers.is_due and not self._waiting
         self._brought.bring(card, self.form.model.value(), is_final=not is_asked)
         self.ready.emit()
@@ -234,20 +223,12 @@ class SegmentWidget(DockedWidget):
         self._go_on()
 
     def _on_no_card(self, error: UNetError) -> None:
-        self.form.model.show_error(error)
         self.failed.emit(error)
         if self._waiting:
             self._waiting = False
             self.progress.say("")
             self._on_stopped()
         self._validate()
-
-    def _ask_for_trust(self, found: Untrusted) -> None:
-        self.question = ask(self, found, self._trust)
-
-    def _trust(self, found: Untrusted) -> None:
-        self.form.model.show_loading()
-        self._model.trust(found)
 
     def _go_on(self) -> None:
         """Run if that was asked for while the model was read."""
@@ -314,14 +295,14 @@ class SegmentWidget(DockedWidget):
         self.tuning.copy.clicked.connect(self._copy)
         self._model.loaded.connect(self._on_card)
         self._model.failed.connect(self._on_no_card)
-        self._model.untrusted.connect(self._ask_for_trust)
         self._run.progress.connect(self.progress.show_progress)
         self._run.noted.connect(self.progress.say)
         self._run.finished.connect(self._on_finished)
         self._run.failed.connect(self._on_failed)
         self._run.stopped.connect(self._on_stopped)
         self._run.tuned.connect(self._on_tuned)
-        self._warming.ready.connect(self._on_preferences)
+        self._warming.ready.connect(self._on_ready)
+        self._preferences.changed.connect(self._on_preferences)
         self._check.done.connect(self._on_verified)
         self._check.failed.connect(self._on_failed)
 
@@ -340,11 +321,21 @@ class SegmentWidget(DockedWidget):
         self._viewer.dims.events.current_step.disconnect(self._run.show_step)
         for work in (self._model, self._check, self._warming, self.form.export):
             work.cancel()
+        self._preferences.stop()
         self._run.close()
 
-    def _on_preferences(self) -> None:
+    def _on_ready(self) -> None:
         """List the user's models, and read the chosen one."""
         if self._attached:
+            self._preferences.follow()
             self.form.model.list_own()
             if not self._model.is_asked:
                 self._load_model()
+
+    def _on_preferences(self, before: Preferences, now: Preferences) -> None:
+        """List other models; where work goes elsewhere, read the chosen one there."""
+        self.form.model.list_own()
+        if (before.compute, before.device) != (now.compute, now.device):
+            self._load_model()
+        else:
+            self._validate()

@@ -14,14 +14,14 @@ _widgets: dict[int, Any] = {}
 _engines: dict[Compute, Engine] = {}
 
 
-def borrow_engine(user: object, compute: Compute, *, busy: bool = False) -> Engine:
+def borrow_engine(user: object, compute: Compute) -> Engine:
     """Return the engine for `compute`, kept until every user has returned it.
 
-    Who is `busy` keeps the one they have: with it, what runs on it would end.
+    The one that the user has had is given back; what runs on it holds it (`EngineJob`).
     """
     with _lock:
         held = _users.get(id(user))
-        if held is not None and (busy or held.compute == compute):
+        if held is not None and held.compute == compute:
             return held
     return_engine(user)
     with _lock:

@@ -22,10 +22,11 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleSlider
 
 from napari_unet.plugin.model_chooser import BUNDLED
+from napari_unet.plugin.own_models import OwnModels
 from napari_unet.plugin.pairs_panel import PairsPanel
 from napari_unet.plugin.parts import collapsible, titled
-from napari_unet.plugin.paths import exists, is_file
-from napari_unet.plugin.preferences import own_models, read_preferences
+from napari_unet.plugin.paths import exists
+from napari_unet.plugin.preferences import read_preferences
 from napari_unet.plugin.settings_form import SettingsForm
 from napari_unet.plugin.train_choice import NEW, TrainChoice
 from napari_unet.training_settings import LOSSES, Training
@@ -84,6 +85,8 @@ class TrainForm(QWidget):
         self.network = SettingsForm(Training, NETWORK)
         self._describe()
         self.is_complete = False
+        self._own = OwnModels(self.start, self._list)
+        self._suggested = ""
         # What a script answered, and of which model.
         self._answered: tuple[str, dict[str, str]] = ("", {})
         self.start.addItem(NEW, "")
@@ -101,15 +104,20 @@ class TrainForm(QWidget):
         """Fill in what stands in the preferences: own models, and a file's folder."""
         if not self.is_complete:
             self.is_complete = True
-            self._list_own()
+            self._own.update()
         if not self.out.text():
-            self.out.setText(str(free_name(self.pairs.image.value())))
+            self.suggest_file()
 
-    def _list_own(self) -> None:
-        """List the user's own models, and those opened meanwhile."""
-        recent = [path for path in read_preferences().recent if is_file(path)]
-        for source in (*own_models(), *recent):
-            self._list(source)
+    def follow_preferences(self) -> None:
+        """List other models; a file that the user did not choose moves, too."""
+        self._own.update()
+        if self.out.text() == self._suggested:
+            self.suggest_file()
+
+    def suggest_file(self) -> None:
+        """Fill in a new file for the model."""
+        self._suggested = str(free_name(self.pairs.image.value()))
+        self.out.setText(self._suggested)
 
     def detach(self) -> None:
         """Stop following."""
@@ -226,7 +234,7 @@ class TrainForm(QWidget):
         rows.addRow(rest)
 
     def _connect(self) -> None:
-        self.start.opening.connect(self._list_own)
+        self.start.opening.connect(self._own.update)
         for signal in (
             self.pairs.changed,
             self.start.currentIndexChanged,

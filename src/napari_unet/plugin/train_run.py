@@ -15,7 +15,7 @@ from napari_unet.core.training_events import Planned, StepDone, Validated
 from napari_unet.core.training_facts import Finding
 from napari_unet.engine.training import iter_train
 from napari_unet.engine.training_order import TrainingOrder
-from napari_unet.plugin.job import Job
+from napari_unet.plugin.engine_job import EngineJob
 from napari_unet.plugin.layers import (
     KEY,
     PREVIEW,
@@ -48,7 +48,7 @@ class TrainRun(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._stop = threading.Event()
-        self._job = Job(self, asks=True)
+        self._job = EngineJob(self, asks=True)
         self._job.event.connect(self._on_event)
         self._job.done.connect(self.finished)
         self._job.failed.connect(self.failed)
@@ -59,10 +59,15 @@ class TrainRun(QObject):
         """Whether a training is going on, or about to end."""
         return self._job.is_running
 
+    @property
+    def engine(self) -> Engine | None:
+        """Where it goes on; None: it does not."""
+        return self._job.engine
+
     def start(self, engine: Engine, make: Callable[[], TrainingOrder]) -> None:
         """Train; `make` reads the layers, in another thread."""
         self._stop = stop = threading.Event()
-        self._job.start(lambda: iter_train(engine, make(), stop.is_set))
+        self._job.start_on(engine, lambda: iter_train(engine, make(), stop.is_set))
 
     def ask_stop(self) -> None:
         """End in order: a last validation, and tuned thresholds."""
@@ -132,7 +137,7 @@ class TrainPreview(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._scene: Scene | None = None
-        self._job = Job(self)
+        self._job = EngineJob(self)
         self._job.done.connect(self._on_done)
         self._job.failed.connect(self.failed)
 
@@ -151,7 +156,7 @@ class TrainPreview(QObject):
                 device=scene.device,
             )
 
-        self._job.start(make)
+        self._job.start_on(engine, make)
 
     def cancel(self) -> None:
         """Forget what is being computed."""

@@ -24,13 +24,15 @@ from napari_unet.plugin.annotated import (
 from napari_unet.plugin.check_panel import CheckPanel
 from napari_unet.plugin.curves import Curves
 from napari_unet.plugin.docked import DockedWidget
-from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.engine_job import EngineJob
+from napari_unet.plugin.job import once
 from napari_unet.plugin.layers import read_layer
 from napari_unet.plugin.parts import column, told
 from napari_unet.plugin.preferences import read_preferences, remember
+from napari_unet.plugin.preferences_watch import PreferencesWatch
 from napari_unet.plugin.shared_engine import borrow_engine
 from napari_unet.plugin.train_choice import TrainChoice
-from napari_unet.plugin.train_form import TrainForm, free_name
+from napari_unet.plugin.train_form import TrainForm
 from napari_unet.plugin.train_row import TrainRow
 from napari_unet.plugin.train_run import TrainPreview, TrainRun, visible_scene
 from napari_unet.plugin.view import current_position
@@ -82,7 +84,8 @@ class TrainWidget(DockedWidget):
             WeightsView(viewer, self),
             AnnotateNext(viewer, self),
         )
-        self._check, self._warming = Job(self), Warming(self, "pyqtgraph")
+        self._check, self._warming = EngineJob(self), Warming(self, "pyqtgraph")
+        self._preferences = PreferencesWatch(self)
         self.curves.setVisible(False)
         parts = (self.form, self.check_panel, self.row, self.curves, self.next_button)
         column(self, parts)
@@ -127,8 +130,8 @@ class TrainWidget(DockedWidget):
             check_choice(choice, layers)
             engine = self._engine()
             self.row.say("Looking at the data…")
-            self._check.start(
-                once(lambda: check_data(engine, make_order(choice, layers)))
+            self._check.start_on(
+                engine, once(lambda: check_data(engine, make_order(choice, layers)))
             )
 
     def annotate_next(self) -> None:
@@ -227,7 +230,7 @@ class TrainWidget(DockedWidget):
             return
         device = read_preferences().device
         scene = visible_scene(self._viewer, source, self._out, device)
-        self._preview.show(self._engine(), scene)
+        self._preview.show(self._run.engine or self._engine(), scene)
 
     def _on_finished(self, report: Report) -> None:
         path = str(report.path)
@@ -235,7 +238,7 @@ class TrainWidget(DockedWidget):
         where = "the model in Segment now" if self._use_in_segment(path) else "trained"
         # Training goes on from what was learned, to a file of its own.
         self.form.choose_start(path)
-        self.form.out.setText(str(free_name(self.form.pairs.image.value())))
+        self.form.suggest_file()
         scores = self._score.removeprefix(" · ")
         self.row.say(f"{report.path.name} is {where}. {report.stopped} {scores}")
         self.finished.emit(report)
@@ -279,11 +282,11 @@ class TrainWidget(DockedWidget):
         (self.abort if self._stopping else self.stop)()
 
     def _engine(self) -> Engine:
-        busy = self._run.is_running or self._check.is_running
-        return borrow_engine(self._user, read_preferences().compute, busy=busy)
+        return borrow_engine(self._user, read_preferences().compute)
 
     def _connect(self) -> None:
         self._warming.ready.connect(self._on_ready)
+        self._preferences.changed.connect(lambda *_: self._on_preferences())
         self.form.changed.connect(self._validate)
         self.form.weights_changed.connect(self._show_weights)
         self.check_panel.button.clicked.connect(self.check)
@@ -315,8 +318,13 @@ class TrainWidget(DockedWidget):
 
     def _on_ready(self) -> None:
         if self._attached:
+            self._preferences.follow()
             self.form.complete()
             self._validate()
+
+    def _on_preferences(self) -> None:
+        self.form.follow_preferences()
+        self._validate()
 
     def let_go(self) -> None:
         """Stop following; a training ends at once, and can be resumed."""
@@ -324,5 +332,6 @@ class TrainWidget(DockedWidget):
         self._run.abort()
         for work in (self._preview, self._next, self._check, self._warming):
             work.cancel()
+        self._preferences.stop()
         self._weights.hide()
         self.form.detach()

@@ -10,7 +10,8 @@ from qtpy.QtCore import QObject, Signal
 from napari_unet.engine import worker_tasks
 from napari_unet.engine.worker_tasks import NetworkUse
 from napari_unet.errors import CheckpointError, UNetError, UntrustedError
-from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.engine_job import EngineJob
+from napari_unet.plugin.job import once
 from napari_unet.plugin.remembered_answers import Answers
 from napari_unet.plugin.trust import Untrusted, look_into
 from napari_unet.settings import Prediction
@@ -39,7 +40,7 @@ class WarmModel(QObject):
         self.error: UNetError | None = None
         self._expected = self.is_asked = False
         self._trusted: dict[str, str] = {}
-        self._job = Job(self)
+        self._job = EngineJob(self)
         self._job.done.connect(self._on_done)
         self._job.failed.connect(self._on_failed)
 
@@ -96,7 +97,7 @@ class WarmModel(QObject):
             return card
 
         self._again = functools.partial(self.load, engine, source, device, answers)
-        self._job.start(once(read))
+        self._job.start_on(engine, once(read))
 
     def trust(self, found: Untrusted) -> None:
         """Read a file again, whose own code may run now, until napari is closed."""

@@ -10,7 +10,8 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine.training import weight_map
 from napari_unet.engine.training_order import TrainingOrder
-from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.engine_job import EngineJob
+from napari_unet.plugin.job import once
 from napari_unet.plugin.layers import (
     KEY,
     find_output,
@@ -49,7 +50,7 @@ class WeightsView(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._place: _Place | None = None
-        self._job = Job(self)
+        self._job = EngineJob(self)
         self._job.done.connect(self._on_done)
         self._job.failed.connect(self.failed)
 
@@ -79,7 +80,7 @@ class WeightsView(QObject):
         one = replace(given, image=blank, axes=plain, labels=labels)
         self._place = _Place(source, given.axes, frame)
         asked = replace(order, layers=(one,), planes=False)
-        self._job.start(once(lambda: weight_map(engine, asked)))
+        self._job.start_on(engine, once(lambda: weight_map(engine, asked)))
 
     def hide(self) -> None:
         """Take the layer away."""

@@ -1,0 +1,164 @@
+"""What is changed on napari's page of preferences reaches widgets that are open."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_unet.engine.client import Compute
+from napari_unet.plugin.preferences import PLUGIN
+from napari_unet.plugin.warm_model import WarmModel
+
+pytestmark = pytest.mark.gui
+
+WAIT = 60_000
+
+
+@pytest.fixture
+def page():
+    """Return the page; what it held comes back."""
+    from napari.settings import get_plugin_settings
+
+    found = get_plugin_settings(PLUGIN)
+    parts = (found.compute, found.models)
+    before = [part.model_dump() for part in parts]
+    yield found
+    for part, values in zip(parts, before, strict=True):
+        part.update(values)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two folders with a checkpoint each."""
+    found = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / f"{name}.safetensors").touch()
+        found.append(folder)
+    return found
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Models that were read: where, which and on which device. No worker starts."""
+    found = []
+
+    def load(model, engine, source, device, answers):
+        model.is_asked = True
+        found.append((engine.compute, source, device))
+
+    monkeypatch.setattr(WarmModel, "load", load)
+    return found
+
+
+def listed(box):
+    return [box.itemText(i) for i in range(box.count())]
+
+
+def test_segment_follows_folder_device_and_address(
+    make_napari_viewer, qtbot, page, folders, reads
+):
+    from napari_unet.plugin.segment_widget import SegmentWidget
+
+    page.models.folder = str(folders[0])
+    viewer = make_napari_viewer()
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Segment")
+    qtbot.waitUntil(lambda: len(reads) == 1, timeout=WAIT)
+    box = widget.form.model.box
+    chosen = widget.form.model.value()
+    assert reads == [(Compute(), chosen, "auto")]
+    assert "one.safetensors" in listed(box)
+
+    watch = widget._preferences
+    with qtbot.waitSignal(watch.changed, timeout=WAIT):
+        page.models.folder = str(folders[1])
+    assert "two.safetensors" in listed(box)
+    assert "one.safetensors" not in listed(box)
+    assert widget.form.model.value() == chosen
+    assert len(reads) == 1, "the model is where it was"
+
+    with qtbot.waitSignal(watch.changed, timeout=WAIT):
+        page.compute.device = "cpu"
+    assert reads[1:] == [(Compute(), chosen, "cpu")]
+    with qtbot.waitSignal(watch.changed, timeout=WAIT):
+        page.compute.address = "tls://elsewhere:8786"
+    elsewhere = Compute("tls://elsewhere:8786")
+    assert reads[2:] == [(elsewhere, chosen, "cpu")]
+    assert widget._engine().compute == elsewhere
+
+    # Run does not wait until the page has rested.
+    page.compute.address = "tls://third:8786"
+    widget.run()
+    assert reads[3][0] == Compute("tls://third:8786")
+
+
+def test_a_chosen_model_of_the_folder_before_stays_chosen(
+    make_napari_viewer, qtbot, page, folders, reads
+):
+    from napari_unet.plugin.segment_widget import SegmentWidget
+
+    page.models.folder = str(folders[0])
+    viewer = make_napari_viewer()
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Segment")
+    qtbot.waitUntil(lambda: len(reads) == 1, timeout=WAIT)
+    chooser = widget.form.model
+    chooser.box.setCurrentIndex(chooser.box.findText("one.safetensors"))
+    page.models.recent = ""
+    said = []
+    chooser.changed.connect(said.append)
+    with qtbot.waitSignal(widget._preferences.changed, timeout=WAIT):
+        page.models.folder = str(folders[1])
+    assert chooser.value() == str(folders[0] / "one.safetensors")
+    assert said == []
+    chooser.set_value("nuclei")
+    chooser.list_own()
+    assert "one.safetensors" not in listed(chooser.box)
+
+
+def test_train_follows_folder(make_napari_viewer, qtbot, page, folders):
+    from napari_unet.plugin.train_widget import TrainWidget
+
+    page.models.folder = str(folders[0])
+    viewer = make_napari_viewer()
+    widget = TrainWidget(viewer)
+    with qtbot.waitSignal(widget._warming.ready, timeout=WAIT):
+        viewer.window.add_dock_widget(widget, name="Train")
+    form, changed = widget.form, widget._preferences.changed
+    assert form.out.text() == str(folders[0] / "cells.safetensors")
+    assert "one.safetensors" in listed(form.start)
+    with qtbot.waitSignal(changed, timeout=WAIT):
+        page.models.folder = str(folders[1])
+    assert form.out.text() == str(folders[1] / "cells.safetensors")
+    assert "two.safetensors" in listed(form.start)
+    assert "one.safetensors" not in listed(form.start)
+    form.out.setText(str(folders[1] / "mine.safetensors"))
+    with qtbot.waitSignal(changed, timeout=WAIT):
+        page.models.folder = str(folders[0])
+    assert form.out.text() == str(folders[1] / "mine.safetensors"), "the user's own"
+
+
+def test_nothing_is_said_while_the_page_is_open(make_napari_viewer, qtbot, page):
+    from napari_unet.plugin.preferences_watch import PreferencesWatch
+
+    viewer = make_napari_viewer()
+    watch, said = PreferencesWatch(), []
+    watch.changed.connect(lambda before, now: said.append(now.compute.address))
+    n_callbacks = len(page.compute.events.callbacks)
+    watch.follow()
+    dialog = viewer.window._open_preferences_dialog()
+    for address in ("tls://g", "tls://gpu:1"):
+        page.compute.address = address
+        watch._on_rest()
+    assert said == []
+    with qtbot.waitSignal(watch.changed, timeout=WAIT):
+        dialog.accept()
+    assert said == ["tls://gpu:1"]
+    page.models.recent = "something"
+    watch.look()
+    watch.stop()
+    page.compute.address = ""
+    watch.look()
+    assert said == ["tls://gpu:1"]
+    assert len(page.compute.events.callbacks) == n_callbacks
