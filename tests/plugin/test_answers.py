@@ -8,6 +8,7 @@ import torch
 from qtpy.QtWidgets import QLabel
 
 import napari_unet as nu
+from napari_unet.errors import CheckpointError
 from napari_unet.nn.formats.families import FAMILIES
 from napari_unet.pipeline.model_card import card_of
 from napari_unet.pipeline.open_questions import Question
@@ -165,6 +166,42 @@ def test_answers_are_not_given_to_another_file(open_widget, qtbot, nuclei, forei
         widget.form.answers.dialog.reject()
         choose(widget, qtbot, "nuclei")
         widget.form.answers._asked.clear()
+
+
+def test_train_asks_what_its_start_leaves_open(
+    make_napari_viewer, qtbot, one_worker, foreign
+):
+    from napari_unet.engine.training_tasks import load_start
+    from napari_unet.plugin.train_choice import start_of
+    from napari_unet.plugin.train_widget import TrainWidget
+
+    viewer = make_napari_viewer()
+    widget = TrainWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Train")
+    button, read = widget.form.answers, widget._questions._job.stopped
+    assert button.isHidden(), "a new network leaves nothing open"
+    with qtbot.waitSignal(read, timeout=PATIENCE):
+        widget.form.choose_start(str(foreign))
+        with pytest.raises(CheckpointError, match="still being read"):
+            widget._questions.check()
+    widget._questions.check()
+    assert not button.isHidden()
+    assert button.dialog.isVisible(), "nothing in the file confirms a guess"
+    for name, value in CHOICES.items():
+        box = button.dialog.boxes[name]
+        box.setCurrentIndex(box.findData(value))
+    with qtbot.waitSignal(read, timeout=PATIENCE):
+        button.dialog.accept()
+    start = start_of(widget.value())
+    expected = nu.load_model(foreign, choices=CHOICES)
+    assert (dict(start.choices), start.sha256) == (CHOICES, expected.sha256)
+    assert load_start(start).recipe.architecture == expected.recipe.architecture
+    widget.form.choose_start("nuclei")
+    assert button.isHidden()
+    button.dialog = None
+    with qtbot.waitSignal(read, timeout=PATIENCE):
+        widget.form.choose_start(str(foreign))
+    assert button.dialog is None, "asked once"
 
 
 def test_every_answer_says_what_it_means(foreign):

@@ -38,15 +38,24 @@ def test_run_gives_the_shells_labels_on_their_source(open_widget, run_widget, nu
     assert widget.tuning.count.text() == f"{expected.labels.max()} cells"
 
 
-def test_sliders_say_whose_cells_they_tell_apart(open_widget, run_widget, nuclei):
+def test_sliders_say_whose_cells_they_tell_apart(
+    open_widget, run_widget, qtbot, nuclei
+):
     """Another image was chosen since: they still act on the last result."""
     viewer, widget = open_widget(nuclei)
-    n_cells = run_widget(widget).n_cells
+    outputs, count = run_widget(widget), widget.tuning.count
+    n_cells = outputs.n_cells
     viewer.add_image(nuclei[:64], name="other")
     widget.form.layer.set_value("other")
-    assert widget.tuning.count.text() == f"{n_cells} cells in image"
+    assert count.text() == f"{n_cells} cells in image"
     widget.form.layer.set_value("image")
-    assert widget.tuning.count.text() == f"{n_cells} cells"
+    assert count.text() == f"{n_cells} cells"
+    with qtbot.waitSignal(widget.tuned, timeout=PATIENCE):
+        widget.tuning.sliders.field("mask_threshold").setValue(0.2)
+        assert count.text() == f"{n_cells} cells …"
+        widget.form.layer.set_value("other")
+        assert count.text() == f"{n_cells} cells in image …", "still being counted"
+    assert count.text() == f"{outputs.n_cells} cells in image"
 
 
 def test_run_again_updates_in_place(open_widget, run_widget, nuclei):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -193,6 +194,45 @@ def test_a_killed_worker_is_a_message_and_training_goes_on(
     assert said.args[0].step > 1
     with qtbot.waitSignal(opened.finished, timeout=PATIENCE):
         opened.stop()
+
+
+def test_closing_the_viewer_ends_a_training_and_keeps_its_best_model(
+    opened, viewer, qtbot, one_worker, tmp_path, monkeypatch
+):
+    """As *Stop at once* does: nothing of ours goes on, and Resume is possible."""
+    import napari_unet as nu
+    from napari_unet.engine.training_tasks import n_running
+    from napari_unet.plugin import shared_engine, train_run
+    from napari_unet.plugin.annotated import is_begun
+
+    long_training(opened)
+    with qtbot.waitSignal(opened.validated, timeout=PATIENCE):
+        opened.run()
+    assert one_worker.call(n_running) == 1
+    image, ended = viewer.layers["image"], []
+
+    def return_engine(user):
+        ended.append(threading.current_thread() is threading.main_thread())
+        shared_engine.return_engine(user)
+
+    monkeypatch.setattr(train_run, "return_engine", return_engine)
+    run, before = opened._run, {t.name for t in threading.enumerate()}
+    said = []
+    for signal_ in (opened.failed, opened.finished, run.failed, run.finished):
+        signal_.connect(said.append)
+    with qtbot.waitSignal(opened.destroyed, timeout=PATIENCE):
+        viewer.close()
+    del run
+    qtbot.waitUntil(lambda: one_worker.call(n_running) == 0, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: len(shared_engine._users) == 1, timeout=PATIENCE)
+    assert shared_engine._widgets == {}
+    assert said == []
+    assert {t.name for t in threading.enumerate()} <= before
+    out = tmp_path / "mine.safetensors"
+    assert nu.load_model(out).recipe.scores
+    assert is_begun(str(out))
+    assert ended == [False], "who waits for the worker is not the window"
+    image.name = "another"  # no widget listens any more
 
 
 def test_the_weight_map_is_the_formula_on_its_source(opened, viewer, cells, qtbot):

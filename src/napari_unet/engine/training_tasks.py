@@ -135,6 +135,11 @@ def leave(number: int) -> None:
         thread.join()
 
 
+def n_running() -> int:
+    """Return how many trainings go on."""
+    return sum(thread.is_alive() for _, thread in _sessions.values())
+
+
 def check(order: TrainingOrder) -> Check:
     """Ask the training doctor, and draw augmented patches."""
     from napari_unet.nn.preparation import draw_sheet, prepare

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
@@ -13,7 +14,7 @@ from napari_unet.plugin.annotated import annotated_mask
 from napari_unet.plugin.camera import look_at
 from napari_unet.plugin.hand_edits import behind_proxy
 from napari_unet.plugin.job import Job, once
-from napari_unet.plugin.layers import KEY, full_pixels, part_of, source_of
+from napari_unet.plugin.layers import KEY, full_pixels, is_output, part_of, source_of
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
@@ -33,7 +34,7 @@ class AnnotateNext(QObject):
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._seen: dict[str, list[Box]] = {}
+        self._seen: WeakKeyDictionary[Any, list[Box]] = WeakKeyDictionary()
         self._layer: Any = None
         self._job = Job(self)
         self._job.done.connect(self._on_ranked)
@@ -76,8 +77,11 @@ class AnnotateNext(QObject):
         self._job.cancel()
 
     def _channels(self, image: Image, labels: Labels) -> list[Any]:
-        """Return the probabilities of all that is annotated, in fixed point."""
-        found = []
+        """Return the probabilities of all that is annotated, in fixed point.
+
+        Each channel once: a copy that the user keeps of one counts where that is gone.
+        """
+        found: dict[Any, Any] = {}
         for layer in self._viewer.layers:
             made = layer.metadata.get(KEY, {})
             stored = np.dtype(layer.dtype) in (np.uint8, np.uint16)
@@ -88,17 +92,19 @@ class AnnotateNext(QObject):
                 continue
             source = source_of(layer, self._viewer.layers)
             if source is not None and behind_proxy(source) is behind_proxy(image):
-                found.append(np.asarray(full_pixels(layer)))
-        return found
+                what = made.get("output")
+                if what not in found or is_output(layer):
+                    found[what] = full_pixels(layer)
+        return [np.asarray(pixels) for pixels in found.values()]
 
     def _on_ranked(self, regions: list[Region]) -> None:
         layer = self._layer
         if layer is None or layer not in self._viewer.layers:
             return
-        seen = self._seen.setdefault(layer.name, [])
+        seen = self._seen.setdefault(behind_proxy(layer), [])
         fresh = next((r for r in regions if r.box not in seen), None)
         if fresh is None:
-            self._seen.pop(layer.name)
+            self._seen.pop(behind_proxy(layer))
             self.failed.emit(
                 SettingsError("Every region has been looked at.", "Press it again.")
             )

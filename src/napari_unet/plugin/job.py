@@ -97,9 +97,13 @@ class Job(QObject):
     def _create(self, make: Make, cancelled: threading.Event) -> Any:
         if self._asks:
             from napari.qt.threading import create_worker
-        else:
-            from superqt.utils import create_worker
-        return create_worker(_guarded, make, cancelled)
+
+            return create_worker(
+                _guarded, make, cancelled, _worker_class=_closing_worker()
+            )
+        from superqt.utils import create_worker as create
+
+        return create(_guarded, make, cancelled)
 
     def _on_event(self, event: object) -> None:
         if not self._cancelled.is_set():
@@ -120,6 +124,25 @@ class Job(QObject):
             self.stopped.emit()
         else:
             self.start(following)
+
+
+@functools.cache
+def _closing_worker() -> Any:
+    """Return a class of napari's workers, which closes what it has broken off.
+
+    napari ends its workers when the window is closed, and would leave the generator to
+    Python's collector, in the window's thread.
+    """
+    from napari.qt.threading import GeneratorWorker
+
+    class ClosingWorker(GeneratorWorker):  # type: ignore[misc]
+        def work(self) -> Any:
+            try:
+                return super().work()
+            finally:
+                self._gen.close()
+
+    return ClosingWorker
 
 
 def _set_all(events: list[threading.Event]) -> None:

@@ -205,6 +205,11 @@ def output_name(source: str, what: str) -> str:
     return f"{source} [{what}]"
 
 
+def is_output(layer: Layer) -> bool:
+    """Return whether `put_layer` added a layer; a copy of it is the user's."""
+    return behind_proxy(layer) in _OUTPUTS
+
+
 def find_output(
     layers: Any, source: Layer, what: str, *, edited: bool = False
 ) -> Layer | None:
@@ -218,7 +223,7 @@ def find_output(
         layer
         for layer in layers
         if layer.metadata.get(KEY, {}).get("output") == what
-        and behind_proxy(layer) in _OUTPUTS
+        and is_output(layer)
         and is_edited(layer) == edited
         and behind_proxy(source_of(layer, layers)) is itself
     ]

@@ -62,7 +62,8 @@ class SegmentForm(QWidget):
         self.region.addItems(CHOICES)
         self.region.setToolTip(
             "What is segmented. Parts are cut from the same tiles and the same "
-            "intensities as everything, so their cells are the same."
+            "intensities as everything, so their cells are the same. Of a selected "
+            "polygon or ellipse it is the box around it."
         )
         self.diameter = QDoubleSpinBox()
         self.diameter.setRange(0.0, 10000.0)

@@ -74,7 +74,7 @@ class SegmentRun(QObject):
     `LargeResult` of an image that goes to disk, which has no outputs to be tuned;
     `stopped` comes last, after `cancel` too; `tuned` says that all labels are those of
     a full run with the last settings.
-    `noted` carries a sentence for the user.
+    `noted` carries a sentence for the user; `is_tuning`: `tuned` is still to come.
     """
 
     progress = Signal(int, int)
@@ -92,7 +92,7 @@ class SegmentRun(QObject):
         self.notes: list[str] = []
         self.separation = Separation()
         self.show_probabilities = False
-        self.was_cancelled = self._has_failed = False
+        self.was_cancelled = self._has_failed = self.is_tuning = False
         self._order: Order | None = None
         self._building: Outputs | None = None
         self._later: deque[Callable[[], None]] = deque()
@@ -110,7 +110,7 @@ class SegmentRun(QObject):
         job.done.connect(lambda result: later(lambda: self._on_done(result)))
         job.failed.connect(lambda error: later(lambda: self._on_failed(error)))
         job.stopped.connect(lambda: later(self._on_stopped))
-        self.live.failed.connect(self.failed)
+        self.live.failed.connect(self._on_not_tuned)
         self.live.finished.connect(self._on_tuned)
         self.large.progress.connect(self.progress)
         self.large.finished.connect(self._on_written)
@@ -128,6 +128,7 @@ class SegmentRun(QObject):
         self._building = self.outputs = None
         self._later.clear()
         self.notes, self.was_cancelled, self._has_failed = [], False, False
+        self.is_tuning = False
         self._order, plan = order, order.plan
         # The sliders go on where the probabilities are.
         hold_engine(self._user, order.engine)
@@ -169,6 +170,7 @@ class SegmentRun(QObject):
         self.separation = separation
         outputs = self._on_screen()
         if outputs is not None and not self.is_running:
+            self.is_tuning = True
             self.live.request(separation, *self._looked_at(outputs))
 
     def show_step(self) -> None:
@@ -298,7 +300,12 @@ class SegmentRun(QObject):
         if outputs is not None:
             outputs.is_linked = bool(result[0].link)
             outputs.record({"separation": result[0].model_dump()})
+        self.is_tuning = False
         self.tuned.emit()
+
+    def _on_not_tuned(self, error: UNetError) -> None:
+        self.is_tuning = False
+        self.failed.emit(error)
 
     def _looked_at(self, outputs: Outputs) -> tuple[dict[str, int], tuple[slice, ...]]:
         """Return the sample in view, and the box of it that is on screen."""

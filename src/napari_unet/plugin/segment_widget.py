@@ -31,7 +31,12 @@ from napari_unet.plugin.segment_plan import plan_for, scaled_note
 from napari_unet.plugin.segment_run import Order, SegmentRun
 from napari_unet.plugin.shared_engine import borrow_engine
 from napari_unet.plugin.tuning_panel import TuningPanel
-from napari_unet.plugin.view import region_of, region_or_hint, visible_region
+from napari_unet.plugin.view import (
+    box_note,
+    region_of,
+    region_or_hint,
+    visible_region,
+)
 from napari_unet.plugin.warming import Warming
 
 if TYPE_CHECKING:
@@ -117,6 +122,8 @@ class SegmentWidget(DockedWidget):
             self.tuning.set_result(False)
             self.progress.show_running("Measuring intensities…")
             self._run.start(order)
+            note = box_note(self.form.region.currentText(), self._viewer, self._layer)
+            self._run.notes += [note] * bool(note)
 
     def cancel(self) -> None:
         """Stop; what is finished stays."""
@@ -264,14 +271,15 @@ class SegmentWidget(DockedWidget):
 
     def _on_tuning(self) -> None:
         self._run.separate(self.tuning.value())
-        self.tuning.show_busy()
+        self._show_result()
 
     def _on_tuned(self) -> None:
         self._show_result()
         self.tuned.emit()
 
     def _show_result(self) -> None:
-        self.tuning.show_result(self.outputs, self._layer)
+        counting = self._run.is_tuning
+        self.tuning.show_result(self.outputs, self._layer, is_counting=counting)
 
     def _show_probabilities(self, visible: bool) -> None:
         self._run.show_probabilities = visible

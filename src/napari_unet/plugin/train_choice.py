@@ -58,7 +58,7 @@ class TrainChoice(Settings):
     choices: dict[str, str] = Field(
         {},
         description="Answers to what that model's file does not say, as in load_model; "
-        "empty: those given in Segment, else guesses.",
+        "empty: those given here or in Segment, else guesses.",
     )
     minutes: float = Field(5.0, gt=0, description="Time to train, minutes.")
     steps: int = Field(

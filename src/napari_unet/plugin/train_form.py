@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
+from napari_unet.plugin.answers_button import AnswersButton
 from napari_unet.plugin.model_chooser import BUNDLED
 from napari_unet.plugin.own_models import OwnModels
 from napari_unet.plugin.pairs_panel import PairsPanel
@@ -60,11 +61,12 @@ class TrainForm(QWidget):
 
     changed = Signal()
     weights_changed = Signal()
+    start_changed = Signal(str)
 
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.pairs = PairsPanel(viewer)
-        self.start = ModelBox()
+        self.start, self.answers = ModelBox(), AnswersButton()
         self.minutes, self.steps = QDoubleSpinBox(), QSpinBox()
         self.minutes.setRange(0.1, 10000)
         self.minutes.setSuffix(" min")
@@ -150,6 +152,8 @@ class TrainForm(QWidget):
         self.ignore_label.setValue(choice.ignore_label)
         self.planes.setChecked(choice.planes)
         self._answered = (choice.start, dict(choice.choices))
+        if choice.choices:
+            self.answers.give(choice.start, dict(choice.choices))
         self.choose_start(choice.start)
         self.minutes.setValue(choice.minutes)
         self.steps.setValue(choice.steps)
@@ -163,6 +167,10 @@ class TrainForm(QWidget):
     def _choices(self) -> dict[str, str]:
         source, choices = self._answered
         return dict(choices) if source == self.start.currentData() else {}
+
+    def _forget_answers(self) -> None:
+        """Let what the user has answered count, not what a script said before."""
+        self._answered = ("", {})
 
     def choose_start(self, source: str) -> None:
         """Go on from a model by name or path; it is listed if it is new."""
@@ -210,6 +218,7 @@ class TrainForm(QWidget):
         file.addWidget(self.browse)
         rows.addRow(self.pairs)
         rows.addRow(titled("Start from", self.start), self.start)
+        rows.addRow("", self.answers)
         rows.addRow(titled("Time", self.minutes), self.minutes)
         rows.addRow(titled("Model file", self.out), file)
         self.weights_part = weights = collapsible("Border weights")
@@ -247,6 +256,9 @@ class TrainForm(QWidget):
             self.ignore_label.valueChanged,
         ):
             signal.connect(lambda *_: self.changed.emit())
+        for told in (self.start.currentIndexChanged, self.answers.answered):
+            told.connect(lambda *_: self.start_changed.emit(self.start.currentData()))
+        self.answers.answered.connect(self._forget_answers)
         self.loss.currentIndexChanged.connect(lambda _: self._on_preset())
         for slider in (self.w0, self.sigma):
             slider.valueChanged.connect(lambda _: self.weights_changed.emit())

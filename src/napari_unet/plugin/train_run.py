@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.core.events import Note
-from napari_unet.core.training_events import Planned, StepDone, Validated
+from napari_unet.core.training_events import Planned, Report, StepDone, Validated
 from napari_unet.core.training_facts import Finding
 from napari_unet.engine.training import iter_train
 from napari_unet.engine.training_order import TrainingOrder
@@ -24,6 +24,7 @@ from napari_unet.plugin.layers import (
     put_layer,
     read_layer,
 )
+from napari_unet.plugin.shared_engine import hold_engine, return_engine
 from napari_unet.plugin.view import visible_region
 
 if TYPE_CHECKING:
@@ -67,7 +68,11 @@ class TrainRun(QObject):
     def start(self, engine: Engine, make: Callable[[], TrainingOrder]) -> None:
         """Train; `make` reads the layers, in another thread."""
         self._stop = stop = threading.Event()
-        self._job.start_on(engine, lambda: iter_train(engine, make(), stop.is_set))
+
+        def train() -> Generator[Any, None, Report]:
+            return _held(engine, iter_train(engine, make(), stop.is_set))
+
+        self._job.start_on(engine, train)
 
     def ask_stop(self) -> None:
         """End in order: a last validation, and tuned thresholds."""
@@ -88,6 +93,18 @@ class TrainRun(QObject):
             self.found.emit(event)
         elif isinstance(event, Note):
             self.noted.emit(event.text)
+
+
+def _held(
+    engine: Engine, job: Generator[Any, None, Report]
+) -> Generator[Any, None, Report]:
+    """Keep the worker until a training has left it: then its files are written."""
+    user = object()
+    hold_engine(user, engine)
+    try:
+        return (yield from job)
+    finally:
+        return_engine(user)
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,7 @@ from napari_unet.plugin.parts import column, told
 from napari_unet.plugin.preferences import read_preferences, remember
 from napari_unet.plugin.preferences_watch import PreferencesWatch
 from napari_unet.plugin.shared_engine import borrow_engine
+from napari_unet.plugin.start_questions import StartQuestions
 from napari_unet.plugin.train_choice import TrainChoice
 from napari_unet.plugin.train_form import TrainForm
 from napari_unet.plugin.train_row import TrainRow
@@ -86,6 +87,7 @@ class TrainWidget(DockedWidget):
         )
         self._check, self._warming = EngineJob(self), Warming(self, "pyqtgraph")
         self._preferences = PreferencesWatch(self)
+        self._questions = StartQuestions(self.form.answers, self)
         self.curves.setVisible(False)
         parts = (self.form, self.check_panel, self.row, self.curves, self.next_button)
         column(self, parts)
@@ -146,6 +148,7 @@ class TrainWidget(DockedWidget):
         with told(self._on_failed):
             choice, layers = self.value(), self._viewer.layers
             check_choice(choice, layers)
+            self._questions.check()
             device, self._out = read_preferences().device, choice.out
             self._stopping, self._score = False, ""
             self.curves.clear()
@@ -289,6 +292,10 @@ class TrainWidget(DockedWidget):
         self._preferences.changed.connect(lambda *_: self._on_preferences())
         self.form.changed.connect(self._validate)
         self.form.weights_changed.connect(self._show_weights)
+        self.form.start_changed.connect(
+            lambda start: self._questions.read(self._engine, start)
+        )
+        self._questions.failed.connect(self._on_failed)
         self.check_panel.button.clicked.connect(self.check)
         self.next_button.clicked.connect(self.annotate_next)
         self.row.run.connect(self.run)
@@ -330,7 +337,8 @@ class TrainWidget(DockedWidget):
         """Stop following; a training ends at once, and can be resumed."""
         self.check_panel.close_sheet()
         self._run.abort()
-        for work in (self._preview, self._next, self._check, self._warming):
+        waits = (self._preview, self._next, self._check, self._questions)
+        for work in (*waits, self._warming):
             work.cancel()
         self._preferences.stop()
         self._weights.hide()

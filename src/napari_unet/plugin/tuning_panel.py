@@ -51,7 +51,7 @@ class TuningPanel(QGroupBox):
         self.copy.setToolTip(
             "Copy a script that makes exactly these labels again, without napari."
         )
-        self._own, self._counted = Separation(), ""
+        self._own = Separation()
         self._lay_out()
         for form in (self.sliders, self.more):
             form.changed.connect(self.changed)
@@ -105,23 +105,23 @@ class TuningPanel(QGroupBox):
         for button in (self.show_probabilities, self.verify, self.copy):
             button.setEnabled(available)
 
-    def show_result(self, outputs: Outputs | None, chosen: object) -> None:
+    def show_result(
+        self, outputs: Outputs | None, chosen: object, *, is_counting: bool = False
+    ) -> None:
         """Show the number of cells, and of which image unless that is the chosen one.
 
-        The sliders act on the last result, whatever was chosen since.
+        The sliders act on the last result, whatever was chosen since; dots say that
+        cells are being counted again.
         """
         self.set_result(outputs is not None)
-        self._counted = ""
+        counted = ""
         if outputs is not None:
             n = outputs.n_cells
-            self._counted = f"{n:,} cell{'s' * (n != 1)}"
+            counted = f"{n:,} cell{'s' * (n != 1)}"
             if outputs.source is not chosen:
-                self._counted += f" in {outputs.source.name}"
-        self.count.setText(self._counted)
-
-    def show_busy(self) -> None:
-        """Show that cells are being counted again."""
-        self.count.setText(f"{self._counted} …")
+                counted += f" in {outputs.source.name}"
+            counted += " …" * is_counting
+        self.count.setText(counted)
 
     def _more_values(self) -> dict[str, object]:
         own = self.more.value().model_dump()

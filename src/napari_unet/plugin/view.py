@@ -95,16 +95,45 @@ def visible_region(viewer: Any, layer: Image, axes: str) -> Spans:
     return found
 
 
-def _shape_region(viewer: Any, layer: Image, axes: str) -> Spans:
-    """Return the bounding box of the selected shapes, at the current position."""
+def box_note(choice: str, viewer: Any, layer: Image) -> str:
+    """Return what to know of a region that is larger than what was drawn; or nothing.
+
+    Labels of the box around a shape are those of a full run, whatever moves the
+    sliders, and a script can say where they are; labels of an outline would not be.
+    """
+    if choice != SHAPE:
+        return ""
+    chosen, shown = _chosen_shapes(viewer), _displayed_axes(viewer, layer)
+    if len(chosen) == 1 and _is_box(*chosen[0], layer, shown):
+        return ""
+    return "The box around what is selected was segmented, not its outline."
+
+
+def _is_box(shapes: Any, index: int, layer: Image, shown: list[int]) -> bool:
+    """Return whether a shape is the box around it, in the pixels of `layer`."""
+    if shapes.shape_type[index] not in ("rectangle", "polygon"):
+        return False
+    corners = _corners_in(layer, shapes, index)[:, shown]
+    ends = np.stack([corners.min(axis=0), corners.max(axis=0)])
+    at_ends = np.isclose(corners[:, None], ends).any(axis=1).all()
+    return len(corners) == 4 and bool(at_ends)
+
+
+def _chosen_shapes(viewer: Any) -> list[tuple[Any, int]]:
+    """Return layer and number of each shape that is selected."""
     from napari.layers import Shapes
 
-    chosen = [
+    return [
         (shapes, index)
         for shapes in viewer.layers
         if isinstance(shapes, Shapes)
         for index in sorted(shapes.selected_data)
     ]
+
+
+def _shape_region(viewer: Any, layer: Image, axes: str) -> Spans:
+    """Return the bounding box of the selected shapes, at the current position."""
+    chosen = _chosen_shapes(viewer)
     if not chosen:
         raise SettingsError(
             "No shape is selected.",
