@@ -191,15 +191,25 @@ def test_colour_pictures_and_pyramids(open_widget, run_widget, nuclei):
 
 
 def test_probabilities_of_another_tool_are_separated(open_widget, run_widget, nuclei):
+    from napari_unet.plugin.annotated import annotated_mask
     from napari_unet.plugin.model_chooser import NO_MODEL
 
     seg = nu.segment(nuclei, "nuclei", axes="YX")
     as_float = seg.probabilities.astype(np.float32) / 65535
-    _, widget = open_widget(as_float, axis_labels=("c", "y", "x"))
+    viewer, widget = open_widget(as_float, axis_labels=("c", "y", "x"))
     widget.form.model.set_value(NO_MODEL)
     outputs = run_widget(widget)
     expected = nu.separate(as_float, widget.tuning.value(), channels=seg.channels)
     np.testing.assert_array_equal(outputs.labels.data, expected)
+    corners = np.array([[40, 50], [40, 120], [100, 120], [100, 50]])
+    shapes = viewer.add_shapes([corners], shape_type="ellipse", name="round")
+    shapes.selected_data = {0}
+    widget.form.region.setCurrentText("Selected shape")
+    layer = run_widget(widget).labels
+    assert "box around" in widget.progress.text.text()
+    beside, rows = layer.data[~annotated_mask(shapes, layer)], layer.data.any(axis=1)
+    assert beside.any(), "cells between the ellipse and its box are there"
+    assert np.flatnonzero(rows).min() >= 40
 
 
 def test_verify_says_that_tiles_make_no_difference(open_widget, qtbot, nuclei):

@@ -135,7 +135,7 @@ def _closing_worker() -> Any:
     """
     from napari.qt.threading import GeneratorWorker
 
-    class ClosingWorker(GeneratorWorker):  # type: ignore[misc]
+    class ClosingWorker(GeneratorWorker):
         def work(self) -> Any:
             try:
                 return super().work()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -55,7 +56,9 @@ class PreferencesWatch(QObject):
             self.changed.emit(before, now)
 
     def _look_soon(self, _: Any = None) -> None:
-        self._rest.start()
+        # A viewer that is closed destroys its widgets, and tells them nothing.
+        with contextlib.suppress(RuntimeError):
+            self._rest.start()
 
     def _on_rest(self) -> None:
         if _is_page_open():

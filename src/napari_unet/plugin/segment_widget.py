@@ -251,6 +251,7 @@ class SegmentWidget(DockedWidget):
         self.finished.emit(result)
 
     def _on_failed(self, error: UNetError) -> None:
+        self._show_result()
         self.progress.show_error(error)
         self.failed.emit(error)
 
