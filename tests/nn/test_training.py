@@ -113,6 +113,46 @@ def test_it_overfits_one_image(discs: Callable[..., Any], tmp_path: Path) -> Non
     assert report.steps == 80
 
 
+def test_sgd_warms_up_follows_the_cosine_and_learns(
+    discs: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The rate of each step is that of the formula, and what the optimiser used."""
+    n, warmup, peak = 60, 0.2, 0.02
+    training = TINY.replace(
+        optimizer="sgd",
+        steps=n,
+        warmup=warmup,
+        learning_rate=peak,
+        base_channels=6,
+        patch=64,
+        augmentation=Augmentation.none(),
+        validate_every=0.5,
+    )
+    out = tmp_path / "m.safetensors"
+    used, events = [], []
+    for event in nu.iter_train([discs(0, (96, 96))], out, training=training):
+        events.append(event)
+        if isinstance(event, Validated):  # the state was written just before
+            optimizer = torch.load(state_path(out), weights_only=True)["optimizer"]
+            used.append([group["lr"] for group in optimizer["param_groups"]])
+            first = optimizer["param_groups"][0]
+            assert (first["momentum"], first["nesterov"]) == (0.99, True)
+            assert all("momentum_buffer" in s for s in optimizer["state"].values())
+    steps = [event for event in events if isinstance(event, StepDone)]
+    rates = np.array([event.learning_rate for event in steps])
+    middle = (np.arange(n) + 0.5) / n  # of each step, as a part of the budget
+    rising = peak * middle / warmup
+    falling = peak / 2 * (1 + np.cos(np.pi * (middle - warmup) / (1 - warmup)))
+    expected = np.where(middle < warmup, rising, falling)
+    np.testing.assert_allclose(rates, expected, rtol=1e-6)
+    assert rates.argmax() == round(warmup * n)
+    assert (np.diff(rates[:12]) > 0).all()
+    assert (np.diff(rates[12:]) < 0).all()
+    assert used == [[rates[n // 2 - 1]] * 2, [rates[-1]] * 2]
+    losses = [event.losses["total"] for event in steps]
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
+
+
 def test_the_order_of_events_and_what_they_say(pairs: Pairs, tmp_path: Path) -> None:
     out = tmp_path / "m.safetensors"
     events, report = events_of(nu.iter_train(pairs, out, training=TINY))
