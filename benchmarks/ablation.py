@@ -24,7 +24,8 @@ from napari_unet.core.events import Note
 from napari_unet.core.touching import touching_recall
 from napari_unet.core.training_events import Validated
 from napari_unet.io.pairing import find_pairs
-from napari_unet.io.training_data import TrainingImage, load_pairs
+from napari_unet.io.training_data import load_pairs
+from napari_unet.io.training_image import TrainingImage
 from napari_unet.nn.training import iter_train
 from napari_unet.nn.training_state import state_path
 from napari_unet.training_settings import Loss, Training

@@ -25,7 +25,8 @@ from write_docs import processor
 
 from napari_unet.core.simulate import simulate
 from napari_unet.core.simulate_settings import Simulation
-from napari_unet.io.training_data import TrainingImage, from_arrays
+from napari_unet.io.training_data import from_arrays
+from napari_unet.io.training_image import TrainingImage
 from napari_unet.nn.batches import iter_batches, n_cores
 from napari_unet.nn.kernels import exact_arithmetic
 from napari_unet.nn.optimisation import choose_precision

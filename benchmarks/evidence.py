@@ -32,7 +32,8 @@ import napari_unet as nu
 from napari_unet.core.training_events import Report
 from napari_unet.io.overlay import write_picture
 from napari_unet.io.pairing import find_pairs
-from napari_unet.io.training_data import TrainingImage, load_pairs
+from napari_unet.io.training_data import load_pairs
+from napari_unet.io.training_image import TrainingImage
 from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.training import Job, iter_train
 from napari_unet.nn.training_state import state_path

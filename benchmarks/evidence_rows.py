@@ -17,7 +17,7 @@ import torch
 from skimage.transform import resize
 
 import napari_unet as nu
-from napari_unet.io.training_data import TrainingImage, as_planes
+from napari_unet.io.training_image import TrainingImage, as_planes
 from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.unet import UNet, ronneberger2015
 from napari_unet.settings import Recipe

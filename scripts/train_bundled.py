@@ -30,7 +30,8 @@ from napari_unet.core.simulate_settings import Simulation
 from napari_unet.core.training_doctor import Finding
 from napari_unet.core.training_events import Validated
 from napari_unet.io.pairing import find_pairs
-from napari_unet.io.training_data import TrainingImage, load_pairs
+from napari_unet.io.training_data import load_pairs
+from napari_unet.io.training_image import TrainingImage
 from napari_unet.nn.checkpoint import load_model, save_model
 from napari_unet.nn.training import iter_train
 from napari_unet.nn.training_state import state_path

@@ -78,6 +78,7 @@ FULL[Recipe] = Recipe(
     activation="sigmoid",
     pixel_size=(1.0, 0.25, 0.25),
     diameter=12.5,
+    scale=0.5,
     normalization=FULL[Normalization],
     preprocessing=(ScaleRange(max_percentile=99.0), Clip(min=0.0, max=1.0)),
     postprocessing=(ScaleLinear(gain=(2.0, 3.0)),),

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from napari_unet.engine.segment_to import iter_segment_to, segment_to
     from napari_unet.errors import UNetError
     from napari_unet.io.pairing import find_pairs
-    from napari_unet.io.training_data import TrainingImage, load_pairs
+    from napari_unet.io.training_data import load_pairs
+    from napari_unet.io.training_image import TrainingImage
     from napari_unet.nn.checkpoint import Model, load_model, save_model
     from napari_unet.nn.formats.bioimageio_export import export_model
     from napari_unet.nn.formats.inspecting import Inspection, inspect_model
@@ -47,7 +48,7 @@ _HOME = {
     "Separation": "settings",
     "Tiling": "settings",
     "Training": "training_settings",
-    "TrainingImage": "io.training_data",
+    "TrainingImage": "io.training_image",
     "UNet": "nn.unet",
     "UNetError": "errors",
     "border_weights": "core.border_weights",

@@ -212,6 +212,11 @@ class Recipe(Settings):
     diameter: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Median object diameter in pixels, if known."
     )
+    scale: Annotated[float, Field(gt=0)] = Field(
+        1.0,
+        description="Network pixels per image pixel where neither pixel size nor "
+        "diameter says: as the images were scaled that it was trained on.",
+    )
     normalization: Normalization = Normalization()
     preprocessing: tuple[ProcessingStep, ...] = Field(
         (), description="Steps of a foreign description, instead of the normalisation."

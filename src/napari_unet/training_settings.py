@@ -160,7 +160,12 @@ class Loss(Settings):
         10.0, description="Height of the border weights."
     )
     sigma: Annotated[float, Field(gt=0)] = Field(
-        5.0, description="Reach of the border weights, pixels."
+        5.0, description="Reach of the border weights, in the unit below."
+    )
+    sigma_unit: Literal["pixels", "micrometres"] = Field(
+        "pixels",
+        description="Unit of sigma: pixels of X, or micrometres, for which images need "
+        "a pixel size.",
     )
     boundary_width: Annotated[float, Field(gt=0)] = Field(
         4.0, description="Width of the boundary class, pixels."
@@ -214,6 +219,18 @@ class Training(Settings):
         description="Patch size per spatial axis, rounded up to what the network "
         "takes; one number for all; empty: 256 in 2-D, 2^18 voxels in 3-D, and no "
         "larger than the images.",
+    )
+    scale_to: Literal["", "diameter", "pixel_size"] = Field(
+        "",
+        description="What images are scaled to before training: the median diameter "
+        "of the objects of the model that is trained further, or one pixel size (that "
+        "model's, else the images' middle one); empty: nothing.",
+    )
+    image_scale: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Network pixels per image pixel, given directly: images are "
+        "scaled by it before training, and later before segmentation; none given: 1, "
+        "or that of the model that is trained further.",
     )
     batch: int = Field(4, ge=1, description="Patches per step.")
     depth: int = Field(4, ge=1, le=8, description="Poolings of a new network.")
@@ -277,6 +294,8 @@ class Training(Settings):
     def _limited(self) -> Self:
         if self.minutes is None and self.steps is None:
             raise ValueError("give minutes or steps: without either it never ends")
+        if self.scale_to and self.image_scale is not None:
+            raise ValueError("give scale_to or image_scale: both say how to scale")
         return self
 
     @field_validator("patch", mode="before")

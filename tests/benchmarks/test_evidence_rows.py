@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import center_of_mass
 
-from napari_unet.io.training_data import TrainingImage
+from napari_unet.io.training_image import TrainingImage
 
 
 @pytest.fixture(scope="module")

@@ -104,6 +104,43 @@ def test_masks_become_objects(folder: Path, tmp_path: Path) -> None:
     run("train", folder, "-o", tmp_path / "m.safetensors", *FEW, "--components")
 
 
+def test_semantic_masks_from_png_to_scores(folder: Path, tmp_path: Path) -> None:
+    """0 and 255, as most programs save masks: trained, segmented and evaluated."""
+    for path in (folder / "labels").iterdir():
+        mask = (tifffile.imread(path) > 0) * np.uint8(255)
+        Image.fromarray(mask).save(path.with_suffix(".png"))
+        path.unlink()
+    model, labels = tmp_path / "m.safetensors", tmp_path / "labels"
+    said = run("train", folder, "-o", model, *FEW, "--target", "semantic")
+    assert "The labels are masks of 0 and 255: 255 is taken for class 1." in said
+    assert load_model(model).recipe.channels == ("background", "class_1")
+    run("segment", folder / "images", "-m", model, "-o", labels)
+    said = run("evaluate", labels, folder / "labels", "--classes", "2")
+    scores = json.loads(said[said.index("{") :])
+    assert set(scores["iou"]) == {"0", "1"}
+    found = np.stack([tifffile.imread(labels / f"{n}.tif") for n in range(5)])
+    truth = [np.asarray(Image.open(folder / "labels" / f"{n}.png")) for n in range(5)]
+    right = np.mean((found > 0) == (np.stack(truth) > 0))
+    assert scores["pixel_accuracy"] == pytest.approx(right)
+
+
+def test_sizes_and_units_reach_the_recipe(folder: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m.safetensors"
+    flags = ["--pixel-size", "0.5", "--image-scale", "0.75"]
+    loss = ["--sigma", "2", "--sigma-unit", "micrometres"]
+    said = run("train", folder, "-o", model, *FEW, *flags, *loss)
+    assert "Images are scaled by 0.75 before training" in said
+    recipe = load_model(model).recipe
+    assert recipe.scale == 0.75
+    assert recipe.pixel_size == pytest.approx((0.5 / 0.75,) * 2)
+    assert recipe.training["settings"]["loss"]["sigma_unit"] == "micrometres"
+    said = run("train", folder, "--dry-run", *FEW, "--from", "nuclei-fast")
+    assert "scale_to=diameter" in said
+    flags = ["--from", "nuclei-fast", "--scale-to", "diameter"]
+    said = run("train", folder, "--dry-run", *FEW, *flags)
+    assert "median diameter   20." in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from napari_unet.core.resample import (
     AxisResampling,
     inverse,
     plan_resampling,
+    resample_nearest,
     resample_stored,
     resampled_reader,
     resampled_shape,
@@ -169,6 +171,25 @@ def test_a_fine_stripe_pattern_does_not_alias():
     stripes = np.tile([0.0, 100.0], 300)[None]
     small = whole(stripes, (AxisResampling(600, 90),))[0, 3:-3]
     assert np.abs(small - 50).max() < 3
+
+
+@quick
+@given(regions())
+def test_labels_take_the_pixel_in_which_a_centre_lies(case):
+    resampling, _ = case
+    shape = tuple(axis.n_in for axis in resampling)
+    labels = np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
+    found = resample_nearest(np.stack([labels, -labels]), resampling)
+    lines = [
+        [
+            math.floor(Fraction((2 * i + 1) * a.n_in, 2 * a.n_out))
+            for i in range(a.n_out)
+        ]
+        for a in resampling
+    ]
+    assert np.array_equal(found[0], labels[np.ix_(*lines)])
+    assert np.array_equal(found[1], -found[0])
+    assert found.dtype == labels.dtype
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

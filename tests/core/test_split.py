@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_unet.core.split import SMALLEST, Part, Split, image_hash, split_validation
+from napari_unet.core.split import image_hash, split_validation
+from napari_unet.core.split_parts import Part, Split, classes_in
+from napari_unet.core.split_region import SMALLEST
 from napari_unet.errors import SettingsError
 
 Array = NDArray[np.generic]
@@ -244,3 +246,107 @@ def test_impossible_fractions_are_refused(fraction: float) -> None:
 def test_no_images_are_refused() -> None:
     with pytest.raises(SettingsError, match="no images"):
         split([])
+
+
+def classes_on(split: Split, pairs: list[Pair]) -> tuple[set[int], set[int]]:
+    """Classes that are trained on and validated on, by brute force."""
+    found = []
+    for parts in (split.train, split.validation):
+        values = {
+            v for p in parts for v in np.unique(pairs[p.image][1][p.region]).tolist()
+        }
+        found.append(values - {-1, 255})
+    return found[0], found[1]
+
+
+def class_image(seed: int, classes: list[int]) -> Pair:
+    image, _ = make_pair(seed)
+    labels = np.zeros((8, 8), np.int32)
+    for row, value in enumerate(classes):
+        labels[row] = value
+    return image, labels
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rare_classes_are_on_both_sides(seed: int) -> None:
+    """20 images, of which two hold class 3, and two others class 4."""
+    pairs = [class_image(i, [1, 2]) for i in range(20)]
+    for i, value in ((4, 3), (11, 3), (5, 4), (17, 4)):
+        pairs[i] = class_image(i, [1, value])
+    found = split(pairs, semantic=True, random_seed=seed)
+    assert len(found.validation) == 4
+    assert classes_on(found, pairs) == ({0, 1, 2, 3, 4},) * 2
+    # Left to chance, as for objects, most draws miss one of them.
+    plain = split(pairs, random_seed=seed)
+    assert len(plain.validation) == 4
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    held=st.lists(
+        st.sets(st.integers(1, 5), min_size=1, max_size=3), min_size=2, max_size=9
+    ),
+    fraction=st.floats(0.1, 0.8),
+    random_seed=st.integers(0, 5),
+)
+def test_no_class_leaves_training_unless_every_image_has_one_of_its_own(
+    held: list[set[int]], fraction: float, random_seed: int
+) -> None:
+    pairs = [class_image(i, sorted(classes)) for i, classes in enumerate(held)]
+    found = split(pairs, fraction=fraction, random_seed=random_seed, semantic=True)
+    train, kept = images_of(found.train), images_of(found.validation)
+    assert sorted(train + kept) == list(range(len(held)))
+    assert train
+    assert kept
+    counts = {c: sum(c in h for h in held) for c in range(1, 6)}
+    own = [any(counts[c] == 1 for c in h) for h in held]
+    if not all(own):
+        assert classes_on(found, pairs)[0] == {0} | set().union(*held)
+        assert not any(own[i] for i in kept)
+
+
+def test_the_class_of_one_image_is_trained_on() -> None:
+    pairs = [class_image(i, [1]) for i in range(5)]
+    pairs[2] = class_image(2, [1, 7])
+    for seed in range(6):
+        found = split(pairs, semantic=True, random_seed=seed, fraction=0.6)
+        assert 2 in images_of(found.train)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("at_the_start", [False, True])
+def test_one_image_is_cut_where_most_classes_are_on_both_sides(
+    axis: int, at_the_start: bool
+) -> None:
+    """Class 2 runs along one edge: across that edge no cut can share it."""
+    labels = np.zeros((120, 160), np.int32)
+    labels[::6] = 1
+    edge = slice(0, 6) if at_the_start else slice(-6, None)
+    labels[(slice(None),) * axis + (edge,)] = 2
+    pair = make_pair(0, labels.shape)[0], labels
+    found = split([pair], gap=8, semantic=True)
+    (train,), (kept,) = visits(found, [pair])
+    assert not (train & kept).any()
+    assert max(train.max(), kept.max()) == 1
+    assert classes_on(found, [pair]) == ({0, 1, 2}, {0, 1, 2})
+    letter = "XY"[axis]
+    assert found.note.startswith(f"{letter} ")
+
+
+def test_classes_at_the_low_end_are_kept_from_there() -> None:
+    labels = np.zeros((60, 200), np.int32)
+    labels[:, 150:], labels[10:20, :70] = 1, 2  # 2 lies where the end does not reach
+    labels[:, 20:24] = 1
+    pair = make_pair(0, labels.shape)[0], labels
+    found = split([pair], gap=4, semantic=True)
+    assert classes_on(found, [pair]) == ({0, 1, 2}, {0, 1, 2})
+    assert found.validation[0].region[1].start == 0
+    stop = found.validation[0].region[1].stop
+    start = found.train[0].region[1].start
+    assert found.note == (
+        f"X below {stop} of 200 is kept for validation, and X from {start} trained on."
+    )
+
+
+def test_what_is_not_annotated_is_no_class() -> None:
+    assert classes_in(np.array([[-1, 0, 255], [3, 3, 0]])) == {0, 3}

@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.split import Part, Split, split_validation
+from napari_unet.core.split import split_validation
+from napari_unet.core.split_parts import Part, Split
 from napari_unet.core.training_doctor import RULES, Finding, examine_data
 from napari_unet.core.training_facts import measure_objects
 from napari_unet.errors import SettingsError
@@ -169,6 +170,24 @@ def test_rare_classes() -> None:
     assert "Class(es) 3 cover" in finding.found
     images[0][1][:9] = 3
     assert examine(images, semantic=True) == {}
+
+
+def test_classes_on_one_side() -> None:
+    images = [(i, labels % 3, name) for i, labels, name in healthy()]
+    images[2][1][:9] = 3
+    whole = [Part(n, tuple(map(slice, SHAPE))) for n in range(3)]
+    split = Split((whole[0], whole[1]), (whole[2],), "")
+    finding = only(images, "classes_on_one_side", semantic=True, split=split)
+    assert finding.found == "Class(es) 3 are validated but not trained on."
+    split = Split((whole[0], whole[2]), (whole[1],), "")
+    finding = only(images, "classes_on_one_side", semantic=True, split=split)
+    assert finding.found == "Class(es) 3 are trained on but not validated."
+    images[1][1][:9] = 3
+    assert examine(images, semantic=True, split=split) == {}
+    images[2][1][:9] = -1
+    images[2][1][0, 0] = 255  # not annotated, as -1
+    images[1][1][:9] = 0
+    assert "classes_on_one_side" not in examine(images, semantic=True, split=split)
 
 
 def test_nothing_annotated() -> None:

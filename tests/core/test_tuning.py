@@ -17,14 +17,13 @@ from napari_unet.core.tuning import (
     SEED_THRESHOLDS,
     TuningPlan,
     candidates,
-    first_separation,
     richest_window,
     search,
     spread_images,
-    tempered,
     tune_separation,
     typical_size,
 )
+from napari_unet.core.tuning_doubt import first_separation, tempered
 from napari_unet.errors import AxesError
 from napari_unet.settings import Separation
 

@@ -15,7 +15,8 @@ from PIL import Image
 
 from napari_unet.errors import ImageFileError
 from napari_unet.io.pairing import Pairing, find_pairs
-from napari_unet.io.training_data import TrainingImage, load_pairs
+from napari_unet.io.training_data import load_pairs
+from napari_unet.io.training_image import TrainingImage, as_planes
 
 SHAPE = (12, 14)
 
@@ -309,3 +310,31 @@ def test_pairing_is_plain_data(tmp_path: Path) -> None:
     found = find_pairs(tmp_path)
     assert isinstance(found, Pairing)
     assert loaded(load_pairs(found)) == [((1, *SHAPE), SHAPE)] * 3
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        ({"background": 0, "tumour": 1, "ignore": 9}, ("background", "tumour")),
+        ({"cell": 1, "ignore": 9, "ground": 0}, ("ground", "cell")),
+        ({"0": "background", "1": "cell", "2": "edge"}, ("background", "cell", "edge")),
+        ({"background": 0, "whole": [1, 2], "core": [2]}, ()),  # regions that overlap
+        ({"background": 0, "cell": 2}, ()),
+        ({"ignore": 9}, ()),
+    ],
+)
+def test_dataset_json_names_the_classes(
+    tmp_path: Path, labels: dict[str, Any], names: tuple[str, ...]
+) -> None:
+    nnunet(tmp_path)
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
+    images = load_pairs(find_pairs(tmp_path))
+    assert [image.classes for image in images] == [names] * 3
+    ignored = 9 if "ignore" in labels else None
+    assert {p.ignore_label for p in find_pairs(tmp_path)} == {ignored}
+
+
+def test_planes_keep_the_names_of_classes() -> None:
+    stack = np.zeros((2, 8, 8), np.int32)
+    image = TrainingImage(stack[None], stack, "s", classes=("a", "b"))
+    assert [plane.classes for plane in as_planes(image)] == [("a", "b")] * 2

@@ -11,12 +11,8 @@ import tifffile
 
 from napari_unet.errors import AxesError, ImageFileError
 from napari_unet.io.pairs import Pair
-from napari_unet.io.training_data import (
-    as_planes,
-    by_components,
-    from_arrays,
-    load_pair,
-)
+from napari_unet.io.training_data import from_arrays, load_pair
+from napari_unet.io.training_image import as_planes, by_components
 
 Y, X = 10, 14
 

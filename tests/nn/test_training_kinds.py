@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import distance_transform_edt
 
 import napari_unet as nu
 from napari_unet.core.border_weights import border_weights
 from napari_unet.core.targets import IGNORED, carve_gap
 from napari_unet.errors import AxesError, SettingsError
-from napari_unet.io.training_data import TrainingImage, from_arrays
+from napari_unet.io.training_data import from_arrays
+from napari_unet.io.training_image import TrainingImage
 from napari_unet.nn.losses import Batch, plan_objective
 from napari_unet.nn.preparation import prepare
 from napari_unet.nn.samples import class_weights, prepare_samples
@@ -85,6 +88,72 @@ def test_two_classes_are_weighed_as_they_are_carved() -> None:
     np.testing.assert_array_equal(sample.target, carved > 0)
     expected = border_weights(carved, 10, 5)
     np.testing.assert_allclose(sample.total_weight(), expected, rtol=1e-5)
+
+
+def literal_border(
+    labels: np.ndarray, w0: float, sigma: float, sizes: tuple[float, ...]
+) -> np.ndarray:
+    """1 + w0 exp(-(d1 + d2)^2 / (2 sigma^2)), cell by cell, in micrometres."""
+    cells = np.unique(labels[labels > 0])
+    each = [distance_transform_edt(labels != cell, sampling=sizes) for cell in cells]
+    d1, d2 = np.sort(each, axis=0)[:2]
+    return 1 + w0 * np.exp(-((d1 + d2) ** 2) / (2 * sigma**2))
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes"),
+    [
+        ((30, 40), (0.65, 0.65)),
+        ((30, 40), (0.3, 0.65)),
+        ((8, 20, 24), (2.0, 0.25, 0.25)),
+        ((8, 20, 24), (0.5, 0.3, 0.4)),
+    ],
+)
+def test_sigma_in_micrometres_is_the_formula_in_micrometres(
+    shape: tuple[int, ...], sizes: tuple[float, ...]
+) -> None:
+    labels = np.zeros(shape, np.int32)
+    labels[..., 3:9, 4:9], labels[..., 3:9, 11:17] = 1, 2
+    labels[..., 12:17, 6:14] = 3
+    labels[0, ...] = 0
+    known = dict(zip("ZYX"[-len(shape) :], sizes, strict=True))
+    image = TrainingImage(np.zeros((1, *shape), np.float32), labels, "a", known)
+    loss = Loss(w0=8.0, sigma=1.5, sigma_unit="micrometres")
+    objective = plan_objective(loss)
+    (sample,) = prepare_samples([image], objective, class_weights([image], objective))
+    expected = literal_border(labels, 8.0, 1.5, sizes)
+    np.testing.assert_allclose(sample.total_weight(), expected, atol=2e-5)
+    # In pixels the same number is another reach.
+    plain = objective.loss.replace(sigma_unit="pixels")
+    (other,) = prepare_samples([image], plan_objective(plain), np.ones(3, np.float32))
+    assert np.abs(other.total_weight() - expected).max() > 0.1
+
+
+def test_sigma_in_micrometres_stays_so_when_images_are_scaled(discs: Discs) -> None:
+    """Half as many pixels, twice as large: the same reach in the cell."""
+    images = [
+        replace(i, pixel_size={"Y": 0.5, "X": 0.5})
+        for i in from_arrays([discs(seed, (128, 128), 12) for seed in range(2)])
+    ]
+    loss = Loss(sigma=2.0, sigma_unit="micrometres")
+    prepared = prepare(images, TINY.replace(loss=loss, image_scale=0.5))
+    objective = prepared.start.objective
+    scaled = prepared.images[0]
+    assert scaled.pixel_size == {"Y": 1.0, "X": 1.0}
+    by_class = class_weights(prepared.images, objective)
+    (sample,) = prepare_samples([scaled], objective, by_class)
+    expected = literal_border(scaled.labels, 10.0, 2.0, (1.0, 1.0))
+    np.testing.assert_allclose(sample.total_weight(), expected, atol=2e-5)
+
+
+def test_sigma_in_micrometres_needs_a_pixel_size(discs: Discs, tmp_path: Path) -> None:
+    pairs = [discs(seed) for seed in range(2)]
+    training = TINY.replace(loss=Loss(sigma=2.0, sigma_unit="micrometres"))
+    with pytest.raises(SettingsError, match=r"image \d is not known, but sigma"):
+        nu.train(pairs, training, out=tmp_path / "m.safetensors")
+    out = tmp_path / "n.safetensors"
+    report = nu.train(pairs, training, out=out, pixel_size=0.4)
+    assert report.recipe.pixel_size == (0.4, 0.4)
 
 
 @pytest.mark.parametrize(("weights", "ratio"), [("none", 1), ("balance", 3.5)])
@@ -217,6 +286,55 @@ def test_rare_classes_are_drawn_more_often(discs: Discs) -> None:
         pytest.skip("the rare class is validated on")
     shown = np.mean([(patches(i).target == 2).any() for i in range(40)])
     assert shown > 0.25
+
+
+def test_black_and_white_masks_are_two_classes(discs: Discs, tmp_path: Path) -> None:
+    """The same weights come of them as of masks of 0 and 1, and it is said."""
+    pairs = [discs(seed) for seed in range(3)]
+    training = TINY.replace(loss=Loss(target="semantic"))
+    found = []
+    for white in (1, 255):
+        masks = [(image, (labels > 0) * np.uint8(white)) for image, labels in pairs]
+        out = tmp_path / f"{white}.safetensors"
+        report = nu.train(masks, training, out=out)
+        assert report.recipe.channels == ("background", "class_1")
+        assert ("255 is taken for class 1" in " ".join(report.notes)) is (white == 255)
+        found.append((nu.load_model(out).network.state_dict(), report.scores))
+    (one, scores), (other, same) = found
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert scores == same
+    # Beside other numbers 255 stays what is not annotated.
+    void = semantic_pairs(discs)
+    void[0][1][:10] = 255
+    assert not any("255" in n for n in prepare(from_arrays(void), training).notes)
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "expected"),
+    [
+        (("ground", "odd", "even"), (), ("ground", "odd", "even")),
+        (("ground", "odd", "even"), ("a", "b", "c"), ("a", "b", "c")),
+        ((), (), ("background", "class_1", "class_2")),
+        (
+            ("background", "interior", "boundary"),  # these would be taken for cells
+            (),
+            ("background", "class_1", "class_2"),
+        ),
+    ],
+)
+def test_names_of_classes_come_from_the_data(
+    discs: Discs,
+    known: tuple[str, ...],
+    given: tuple[str, ...],
+    expected: tuple[str, ...],
+) -> None:
+    images = [replace(i, classes=known) for i in from_arrays(semantic_pairs(discs))]
+    training = TINY.replace(loss=Loss(target="semantic"), classes=given)
+    prepared = prepare(images, training)
+    assert prepared.start.model.recipe.channels == expected
+    mixed = [*images[1:], replace(images[0], classes=("x", "y", "z"))]
+    names = prepare(mixed, training).start.model.recipe.channels
+    assert names == (given or ("background", "class_1", "class_2"))
 
 
 def test_too_many_classes_are_named(discs: Discs, tmp_path: Path) -> None:

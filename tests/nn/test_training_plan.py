@@ -13,7 +13,8 @@ import torch
 import napari_unet as nu
 from napari_unet.core.training_events import StepDone
 from napari_unet.errors import SettingsError
-from napari_unet.io.training_data import TrainingImage, from_arrays
+from napari_unet.io.training_data import from_arrays
+from napari_unet.io.training_image import TrainingImage
 from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.optimisation import (
     choose_precision,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import napari_unet as nu
+from napari_unet.core.pixel_size import spatial_pixel_size
 from napari_unet.errors import SettingsError
-from napari_unet.pipeline.options import spatial_pixel_size
 
 
 def larger(image, times):
@@ -67,6 +67,24 @@ def test_unknown_or_equal_sizes_change_nothing(threshold_model, scene, known, gi
     )
     assert seg.provenance["resampled_shape"] is None
     assert seg.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "seen"),
+    [
+        ({}, [36, 36]),  # as the images were scaled that it was trained on
+        ({"scale": 1.0}, None),
+        ({"diameter": 20.0}, None),
+        ({"pixel_size": 0.5}, [144, 144]),
+    ],
+)
+def test_where_nothing_else_is_known_the_models_own_scale_counts(
+    threshold_model, scene, options, seen
+):
+    model = threshold_model(pixel_size=(0.25, 0.25), diameter=20.0, scale=0.5)
+    seg = nu.segment(scene((72, 72)), model, axes="YX", **options)
+    assert seg.provenance["resampled_shape"] == seen
+    assert seg.labels.shape == (72, 72)
 
 
 def test_tiles_of_a_resampled_image_do_not_show(random_model, scene):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.cli.console import err, out
-from napari_unet.cli.scored_frames import ScoredFrames
+from napari_unet.cli.scored_frames import Frames, ScoredFrames
 from napari_unet.cli.targets import refuse_existing, refuse_inputs
+from napari_unet.core.black_white import NOTE, are_masks, as_classes
 from napari_unet.core.metrics import Scores, evaluate
-from napari_unet.core.semantic_metrics import semantic_scores
+from napari_unet.core.semantic_metrics import SemanticScores, semantic_scores
 from napari_unet.errors import SettingsError
 from napari_unet.io.tables import write_table
 from napari_unet.io.truth import pair_with_truth
@@ -53,10 +55,7 @@ def evaluate_files(
     for note in frames.notes:
         err.print(note, markup=False)
     if n_classes:
-        void = (-1, 255) if n_classes <= 255 else (-1,)
-        found = semantic_scores(
-            frames.predictions, frames.truths, n_classes=n_classes, ignore=void
-        )
+        found = _scores_of_classes(frames, n_classes)
         out.print(json.dumps(found, indent=1), markup=False)
         return
     scores = evaluate(frames.predictions, frames.truths)
@@ -66,6 +65,23 @@ def evaluate_files(
         out.print(json.dumps(scores.summary(), indent=1), markup=False)
     else:
         print_scores(scores)
+
+
+def _scores_of_classes(frames: ScoredFrames, n_classes: int) -> SemanticScores:
+    """Score classes; masks of 0 and 255 are class 0 and 1, as in training."""
+    void = (-1, 255) if n_classes <= 255 else (-1,)
+    found: Sequence[Array] = frames.predictions
+    truth: Sequence[Array] = frames.truths
+    if n_classes == 2:
+        found, truth = _as_classes(found), _as_classes(truth)
+    return semantic_scores(found, truth, n_classes=n_classes, ignore=void)
+
+
+def _as_classes(labels: Sequence[Array]) -> Sequence[Array]:
+    if not are_masks(labels):
+        return labels
+    err.print(NOTE, markup=False)
+    return Frames(len(labels), lambda index: as_classes(labels[index]))
 
 
 def objects_columns(scores: Scores, names: list[str]) -> dict[str, Array]:

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from napari_unet.cli.targets import Wanted
+from napari_unet.core.pixel_size import spatial_pixel_size
 from napari_unet.io.images import ImageSource
 from napari_unet.nn.checkpoint import Model
 from napari_unet.pipeline import Options
-from napari_unet.pipeline.options import spatial_pixel_size
 
 # Where the work runs does not change what is asked for.
 _PLACE = ("device", "workers")

@@ -51,8 +51,8 @@ class ScoredFrames:
         self.notes: list[str] = []
         for number, (path, _) in enumerate(pairs):
             self._cut(number, path)
-        self.predictions = _Side(len(self._frames), lambda index: self._at(index, 0))
-        self.truths = _Side(len(self._frames), lambda index: self._at(index, 1))
+        self.predictions = Frames(len(self._frames), lambda index: self._at(index, 0))
+        self.truths = Frames(len(self._frames), lambda index: self._at(index, 1))
 
     def _cut(self, number: int, path: Path) -> None:
         """Cut one file into frames."""
@@ -98,7 +98,7 @@ class ScoredFrames:
         return labels, arranged
 
 
-class _Side(Sequence[Array]):
+class Frames(Sequence[Array]):
     """The frames of one side, read when they are asked for."""
 
     def __init__(self, length: int, read: Callable[[int], Array]) -> None:

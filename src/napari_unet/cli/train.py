@@ -14,11 +14,12 @@ from napari_unet.core.training_events import Report
 from napari_unet.errors import SettingsError
 from napari_unet.io.overlay import write_picture
 from napari_unet.io.pairing import find_pairs
-from napari_unet.io.training_data import (
+from napari_unet.io.training_data import load_pair
+from napari_unet.io.training_image import (
     TrainingImage,
     as_planes,
     by_components,
-    load_pair,
+    with_pixel_size,
 )
 from napari_unet.nn.checkpoint import Model, load_model
 from napari_unet.nn.interrupt import run_to_end
@@ -41,6 +42,9 @@ class Source:
         Whether labels are masks, which become one object per connected component.
     planes
         Whether stacks are taken plane by plane.
+    pixel_size
+        Micrometres per pixel, where the files do not say or are wrong: one number, or
+        for Z, Y, X; empty: what they say.
     """
 
     images: Path
@@ -49,6 +53,7 @@ class Source:
     ignore_label: int | None = None
     components: bool = False
     planes: bool = False
+    pixel_size: tuple[float, ...] = ()
 
     def load(self) -> list[TrainingImage]:
         """Show how images and labels were paired, and read them."""
@@ -64,7 +69,7 @@ class Source:
             images = [by_components(image) for image in images]
         if self.planes:
             images = [plane for image in images for plane in as_planes(image)]
-        return images
+        return with_pixel_size(images, self.pixel_size or None)
 
 
 @dataclass(frozen=True)

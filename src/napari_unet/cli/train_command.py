@@ -8,8 +8,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from napari_unet.cli.arguments import Assume
-from napari_unet.cli.options import parse_choices, settings_flags
+from napari_unet.cli.arguments import Assume, PixelSizes
+from napari_unet.cli.options import numbers, parse_choices, settings_flags
 from napari_unet.errors import SettingsError
 from napari_unet.settings import Normalization, Settings
 from napari_unet.training_settings import (
@@ -117,6 +117,7 @@ def train(
     loss_preset: LossPreset = None,
     augmentation_preset: AugmentationPreset = None,
     axes: Axes = None,
+    pixel_size: PixelSizes = None,
     ignore_label: IgnoreLabel = None,
     components: Components = False,
     planes: Planes = False,
@@ -147,7 +148,15 @@ def train(
             _preset(AUGMENTATIONS, augmentation_preset, "--augmentation-preset")
         )
     request = command.Request(
-        source=command.Source(images, labels, axes, ignore_label, components, planes),
+        source=command.Source(
+            images,
+            labels,
+            axes,
+            ignore_label,
+            components=components,
+            planes=planes,
+            pixel_size=numbers(pixel_size, "--pixel-size"),
+        ),
         training=training.replace(
             loss=loss, augmentation=augmentation, normalization=normalization
         ),

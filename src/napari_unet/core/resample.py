@@ -129,6 +129,26 @@ def _interpolate(
     return functools.reduce(np.add, parts)
 
 
+def resample_nearest(
+    array: npt.NDArray[Any], resampling: Resampling
+) -> npt.NDArray[Any]:
+    """Take the nearest pixel, for values that cannot be mixed, such as labels.
+
+    Parameters
+    ----------
+    array
+        (..., *spatial), any dtype.
+    resampling
+        Source to result, of the last axes.
+    """
+    for place, axis in enumerate(resampling, start=array.ndim - len(resampling)):
+        if axis.n_in != axis.n_out:
+            # The pixel in which the centre lies, in whole numbers.
+            twice = 2 * np.arange(axis.n_out, dtype=np.intp) + 1
+            array = array.take(twice * axis.n_in // (2 * axis.n_out), axis=place)
+    return array
+
+
 def resample_stored(
     stored: npt.NDArray[Any], resampling: Resampling
 ) -> npt.NDArray[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from napari_unet.core import training_image_rules as image_rules
 from napari_unet.core import training_label_rules as label_rules
 from napari_unet.core import training_object_rules as object_rules
-from napari_unet.core.split import Split
+from napari_unet.core.split_parts import Split
 from napari_unet.core.training_facts import Case, Data, Finding
 from napari_unet.core.training_watch import History, watch
 from napari_unet.errors import SettingsError
@@ -38,6 +38,7 @@ RULES: Mapping[str, Rule] = {
         label_rules.mask_0_1,
         label_rules.class_numbers,
         label_rules.rare_classes,
+        label_rules.classes_on_one_side,
         label_rules.nothing_annotated,
         label_rules.no_objects,
         label_rules.no_background,

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.label_axes import as_label_ids
-from napari_unet.core.split import Split, image_hash
+from napari_unet.core.split import image_hash
+from napari_unet.core.split_parts import Split
 from napari_unet.errors import AxesError
 
 _NAMED = 3

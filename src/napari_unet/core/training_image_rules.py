@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from napari_unet.core.split import Part
+from napari_unet.core.split_parts import Part
 from napari_unet.core.training_facts import Case, Data, Finding, about
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_unet.core.split_parts import Part, classes_in
 from napari_unet.core.training_facts import Case, Data, Finding, about
 
 FULL = 0.98
@@ -132,6 +133,34 @@ def rare_classes(data: Data) -> Finding | None:
         "Balance the class weights, raise the share of patches on rare classes, or use "
         "the focal loss.",
     )
+
+
+def classes_on_one_side(data: Data) -> Finding | None:
+    """Classes that are learnt and never judged, or judged and never learnt."""
+    split = data.split
+    if not data.semantic or split is None:
+        return None
+    trained, judged = (
+        frozenset[int]().union(*(_classes_of(data, part) for part in parts))
+        for parts in (split.train, split.validation)
+    )
+    if trained == judged:
+        return None
+    unseen, apart = judged - trained, "validated but not trained on"
+    if not unseen:
+        unseen, apart = trained - judged, "trained on but not validated"
+    return Finding(
+        "warning",
+        f"Class(es) {', '.join(map(str, sorted(unseen)))} are {apart}.",
+        "Annotate them in a second image, so that each side can have one.",
+    )
+
+
+def _classes_of(data: Data, part: Part) -> frozenset[int]:
+    ids = data.cases[part.image].ids
+    if ids is None:
+        return frozenset()
+    return classes_in(part.labels_of(ids, semantic=True))
 
 
 def nothing_annotated(data: Data) -> Finding | None:

@@ -30,16 +30,10 @@ MASK_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 # Parts of the median object below which an object, or a seed, is taken for dirt.
 SIZES = (0.0, 0.02, 0.05, 0.1, 0.2)
 SEED_SIZES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.22)
-# Where the search begins: few validation images cannot tell seeds from specks, and what
-# they cannot tell stays as it is. Small objects must keep their seeds.
-FIRST_SEED_SIZE = 0.1
-SMALL, FIRST_OF_SMALL = 10, 0.5
 ROUNDS = 3
 # A smaller gain is noise: the value nearest to the start is kept.
 NOISE = 0.002
-# Images whose word on the mask threshold weighs as much as the start (decision 8), and
-# objects whose word on the seed threshold does (decision 13).
-DOUBT_IMAGES = 8
+# Objects whose word on the seed threshold weighs as much as the start (decision 13).
 DOUBT_OBJECTS = 50
 MOST_PIXELS = 2**24
 Images = Sequence[NDArray[Any]]
@@ -199,46 +193,6 @@ def search(
     return current
 
 
-def tempered(
-    found: Separation,
-    start: Separation,
-    plan: TuningPlan = EVERYTHING,
-    *,
-    n_images: int,
-    n_objects: int,
-) -> Separation:
-    """Return what was found, with thresholds that little evidence cannot carry far.
-
-    One half is where a network draws the outline that it was taught. What else suits a
-    few validation images is mostly how these few were outlined, so the mask threshold
-    moves the part ``n / (n + 8)`` of its way from the start. Seeds are told by objects:
-    their threshold moves by ``n / (n + 50)``.
-
-    Parameters
-    ----------
-    found
-        Tuned on `n_images` that hold `n_objects`.
-    start
-        Where the search began.
-    plan
-        By which it was tuned.
-    n_images, n_objects
-        How many there were.
-    """
-    return found.replace(
-        mask_threshold=_moved(
-            start.mask_threshold, found.mask_threshold, n_images, DOUBT_IMAGES
-        ),
-        seed_threshold=_moved(
-            start.seed_threshold, found.seed_threshold, n_objects, plan.doubt
-        ),
-    )
-
-
-def _moved(start: float, found: float, n: int, doubt: int) -> float:
-    return round(start + (found - start) * n / max(1, n + doubt), 3)
-
-
 def candidates(typical: float) -> dict[str, tuple[float, ...]]:
     """Return the values to try for objects of `typical` pixels; none for 0."""
     if typical <= 0:
@@ -249,20 +203,6 @@ def candidates(typical: float) -> dict[str, tuple[float, ...]]:
         "min_seed_size": _pixels(SEED_SIZES, typical, 1),
         "min_size": _pixels(SIZES, typical, 0),
     }
-
-
-def first_separation(truth: Iterable[NDArray[np.integer[Any]]]) -> Separation:
-    """Return where to begin for the objects in `truth`.
-
-    A seed has a tenth of the pixels of its object, as in KIT-GE (Scherr et al. 2020);
-    where sizes differ much, no more than half of a small object, the tenth percentile.
-    """
-    sizes = object_sizes(truth)
-    if not sizes.size:
-        return Separation()
-    first = FIRST_SEED_SIZE * float(np.median(sizes))
-    of_small = FIRST_OF_SMALL * float(np.percentile(sizes, SMALL))
-    return Separation(min_seed_size=max(1, round(min(first, of_small))))
 
 
 def typical_size(truth: Iterable[NDArray[np.integer[Any]]]) -> float:

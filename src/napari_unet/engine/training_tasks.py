@@ -20,7 +20,7 @@ from napari_unet.engine.worker_tasks import load
 from napari_unet.errors import CheckpointError, UNetError, WorkerError
 
 if TYPE_CHECKING:
-    from napari_unet.io.training_data import TrainingImage
+    from napari_unet.io.training_image import TrainingImage
     from napari_unet.nn.model import Model
 
 # Seconds that `news` waits for the first event.
@@ -180,12 +180,8 @@ def load_start(start: StartModel | None) -> Model | None:
 def load_images(order: TrainingOrder) -> list[TrainingImage]:
     """Return the images of an order in the form that training takes."""
     from napari_unet.io.pairing import find_pairs
-    from napari_unet.io.training_data import (
-        as_planes,
-        by_components,
-        from_arrays,
-        load_pairs,
-    )
+    from napari_unet.io.training_data import from_arrays, load_pairs
+    from napari_unet.io.training_image import as_planes, by_components
 
     if order.layers:
         images = []

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from napari_unet.core.normalize import IntensityRange
+from napari_unet.core.pixel_size import spatial_pixel_size
 from napari_unet.core.processing import Processing
 from napari_unet.core.resample import inverse
 from napari_unet.engine.blocks import Blocks, Region, chunk_shape, plan_blocks
@@ -41,7 +42,6 @@ from napari_unet.engine.stores import Layout, Store, fill_level
 from napari_unet.engine.survey import Task
 from napari_unet.errors import DeviceError, DeviceFullError, ImageFileError
 from napari_unet.pipeline.local import LocalBackend
-from napari_unet.pipeline.options import spatial_pixel_size
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.reading import Intensity, Source
 from napari_unet.pipeline.separating import INSTANCE_CHANNELS, separate_sample

@@ -5,14 +5,13 @@ Both encode meaning in file names: frames and slices in one, channels in the oth
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 from napari_unet.errors import ImageFileError
 from napari_unet.io.names import stem
+from napari_unet.io.nnunet_dataset import Dataset, read_dataset
 from napari_unet.io.pairing_folders import some_images
 from napari_unet.io.pairs import (
     Pair,
@@ -147,7 +146,8 @@ def find_nnunet(folder: Path) -> Pairing | None:
 def pair_nnunet(images: Path, labels: Path) -> Pairing | None:
     """Recognise two folders whose images carry nnU-Net's channel number.
 
-    ``dataset.json`` beside them names the value that means "not annotated".
+    ``dataset.json`` beside them names the classes, and the value that means "not
+    annotated".
 
     Raises
     ------
@@ -163,15 +163,15 @@ def pair_nnunet(images: Path, labels: Path) -> Pairing | None:
     if not paired:
         return None
     _check_channels(paired, images)
-    ignore = _ignore_label(images.parent / "dataset.json")
+    described = read_dataset(images.parent / "dataset.json")
     pairs = [
-        _case_pair(files, cases[case], ignore=ignore) for case, files in paired.items()
+        _case_pair(files, cases[case], described) for case, files in paired.items()
     ]
     unpaired = [p for c, files in channels.items() if c not in cases for p in files]
     unpaired += [*others, *(path for path in every if path not in known)]
     reason = "images carry the channel as _0000 and are named like their labels."
-    if ignore is not None:
-        reason = f"{reason[:-1]}; dataset.json ignores the value {ignore}."
+    if described.ignore is not None:
+        reason = f"{reason[:-1]}; dataset.json ignores the value {described.ignore}."
     return Pairing("nnU-Net", reason, tuple(pairs), tuple(unpaired))
 
 
@@ -199,22 +199,13 @@ def _check_channels(cases: dict[str, list[Path]], folder: Path) -> None:
             )
 
 
-def _case_pair(files: list[Path], labels: Path, *, ignore: int | None) -> Pair:
+def _case_pair(files: list[Path], labels: Path, described: Dataset) -> Pair:
     reason = f"same case, {len(files)} channel{'s' * (len(files) > 1)}"
-    name = stem(labels)
-    return Pair(name, tuple(files), (labels,), reason, ignore_label=ignore)
-
-
-def _ignore_label(path: Path) -> int | None:
-    """Return the ignore value of dataset.json, or None if it has none."""
-    if not path.is_file():
-        return None
-    try:
-        described: Any = json.loads(path.read_text(encoding="utf-8"))
-        value = dict(described["labels"]).get("ignore")
-        return None if value is None else int(value)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ImageFileError(
-            f"{path} is not a description of an nnU-Net data set ({error}).",
-            "Correct it, or move it away if nothing is to be ignored.",
-        ) from error
+    return Pair(
+        stem(labels),
+        tuple(files),
+        (labels,),
+        reason,
+        ignore_label=described.ignore,
+        classes=described.classes,
+    )

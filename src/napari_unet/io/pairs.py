@@ -55,6 +55,9 @@ class Pair:
         Value in the files that means "not annotated"; None: only negative values.
     group
         Images of one group show the same cells, such as the frames of a series.
+    classes
+        Names of the classes by number, background first, where labels are classes and
+        the data say; else empty.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Pair:
     slices: tuple[int, ...] = ()
     ignore_label: int | None = None
     group: str = ""
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

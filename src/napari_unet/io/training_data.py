@@ -15,48 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.axes import check_axes, plan_axes
-from napari_unet.core.components import label_components
 from napari_unet.core.label_axes import arrange_labels, as_label_ids, guess_pair_axes
 from napari_unet.errors import AxesError, ImageFileError
 from napari_unet.io.images import read_image
 from napari_unet.io.label_images import merge_objects, place_slices, read_labels
 from napari_unet.io.pairs import Pair
 from napari_unet.io.source import NOTHING, ImageSource
-
-Labels = NDArray[np.int32]
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingImage:
-    """One annotated image or stack.
-
-    Parameters
-    ----------
-    image
-        (C, Y, X) or (C, Z, Y, X), dtype of the source; colour has 3 channels.
-    labels
-        (Y, X) or (Z, Y, X), int32: 0 background, -1 not annotated.
-    name
-        What it is called in messages.
-    pixel_size
-        Micrometres per pixel for the spatial axes that are known.
-    rgb
-        Whether the channels are red, green and blue.
-    group
-        Images of one group show the same cells (frames of a series); empty: none.
-    """
-
-    image: NDArray[Any]
-    labels: Labels
-    name: str = ""
-    pixel_size: Mapping[str, float] = field(default_factory=lambda: NOTHING)
-    rgb: bool = False
-    group: str = ""
-
-    @property
-    def axes(self) -> str:
-        """Axes of the image: CYX or CZYX."""
-        return "C" + "ZYX"[-self.labels.ndim :]
+from napari_unet.io.training_image import Labels, TrainingImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +80,8 @@ def load_pair(
         image, labels = _read_pair_labels(pair, image, ignore_label=ignored)
     except AxesError as error:
         raise AxesError(f"{pair.name}: {error.problem}", error.remedy) from None
-    return _frames(image, labels, name=pair.name, group=pair.group)
+    frames = _frames(image, labels, name=pair.name, group=pair.group)
+    return [replace(frame, classes=pair.classes) for frame in frames]
 
 
 def from_arrays(
@@ -161,39 +127,6 @@ def from_arrays(
     if not images:
         raise AxesError("No annotated images were given.", "Give at least one pair.")
     return images
-
-
-def by_components(image: TrainingImage) -> TrainingImage:
-    """Return the image with one object per connected component of its labels.
-
-    For masks of 0 and 255 or 0 and 1; objects that touch become one. What is not
-    annotated stays so.
-    """
-    labels = label_components(image.labels > 0, connectivity=1)
-    labels[image.labels < 0] = -1
-    return replace(image, labels=labels)
-
-
-def as_planes(image: TrainingImage) -> list[TrainingImage]:
-    """Return the annotated planes of a stack as 2-D images; a plane is returned as is.
-
-    Planes belong to one group, since neighbours show the same cells.
-    """
-    if image.labels.ndim == 2:
-        return [image]
-    annotated = [z for z, plane in enumerate(image.labels) if (plane >= 0).any()]
-    pixel_size = {a: size for a, size in image.pixel_size.items() if a != "Z"}
-    return [
-        TrainingImage(
-            image.image[:, z],
-            image.labels[z],
-            f"{image.name}_z{z:03d}",
-            pixel_size,
-            image.rgb,
-            image.group or image.name,
-        )
-        for z in annotated
-    ]
 
 
 def _read_channels(paths: Sequence[Path], axes: str | None) -> _Image:

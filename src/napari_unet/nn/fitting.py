@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from napari_unet.core.black_white import NOTE, are_masks, as_classes
 from napari_unet.core.channels import plan_channels
 from napari_unet.errors import AxesError
-from napari_unet.io.training_data import TrainingImage, as_planes
+from napari_unet.io.training_image import TrainingImage, as_planes
 from napari_unet.nn.checkpoint import Model
 
 
@@ -65,6 +66,15 @@ def fit_images(
         said += [plan.note] if plan.note else []
         fitted[index] = replace(image, image=plan.apply(image.image))
     return fitted, [*notes, *dict.fromkeys(said)]
+
+
+def classes_of_masks(
+    images: Sequence[TrainingImage],
+) -> tuple[list[TrainingImage], list[str]]:
+    """Take black-and-white masks for two classes, and say so."""
+    if not are_masks(image.labels for image in images):
+        return list(images), []
+    return [replace(i, labels=as_classes(i.labels)) for i in images], [NOTE]
 
 
 def _n_channels(images: Sequence[TrainingImage], model: Model | None) -> int | None:

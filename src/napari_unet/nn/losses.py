@@ -25,6 +25,8 @@ INSTANCE_CHANNELS: dict[str, tuple[str, ...]] = {
     "three_class": THREE_CLASSES,
     "distance": (*THREE_CLASSES, "distance"),
 }
+# Classes of pixels with no other names would be taken for cells.
+CELL_NAMES = frozenset({*INSTANCE_CHANNELS["distance"], "foreground"})
 # Below this the distance term is quadratic, above it linear: the thin rim of a cell
 # must count beside its deep middle.
 QUADRATIC_BELOW = 0.1
@@ -149,7 +151,7 @@ def plan_objective(loss: Loss, classes: tuple[str, ...] = ()) -> Objective:
             f"{len(classes)} class(es) cannot be told apart.",
             "Give labels with 0 for the background and 1 to at most 254 for classes.",
         )
-    if set(classes) <= {*INSTANCE_CHANNELS["distance"], "foreground"}:
+    if set(classes) <= CELL_NAMES:
         raise SettingsError(
             f"The classes {', '.join(classes)} are named like the channels of cells.",
             "Give them other names, or train instances instead.",

@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_unet.core.augmentation_sheet import Picture, augmentation_sheet
-from napari_unet.core.split import Split, split_validation
+from napari_unet.core.split import split_validation
+from napari_unet.core.split_parts import Split
 from napari_unet.core.training_doctor import Finding, examine_data
-from napari_unet.io.training_data import TrainingImage
+from napari_unet.io.training_image import TrainingImage
 from napari_unet.nn.checkpoint import Model
-from napari_unet.nn.fitting import fit_images
+from napari_unet.nn.fine_tuning import adopt_settings
+from napari_unet.nn.fitting import classes_of_masks, fit_images
 from napari_unet.nn.samples import (
     class_weights,
     normalise,
@@ -24,6 +26,7 @@ from napari_unet.nn.samples import (
     relative_spacing,
     take_parts,
 )
+from napari_unet.nn.scaling import plan_scaling
 from napari_unet.nn.training_plan import Start, plan_training
 from napari_unet.training_settings import Training
 
@@ -35,7 +38,7 @@ class Preparation:
     Parameters
     ----------
     images
-        With the channels and axes that the network takes.
+        With the channels, axes and pixels that the network takes.
     start
         Network, objective, patch.
     split
@@ -78,11 +81,19 @@ def prepare(
     UNetError
         If images, settings and model do not fit together.
     """
-    fitted, fitting = fit_images(images, model)
-    start = plan_training(fitted, training, model, name=name)
+    given, fitting = fit_images(images, model)
+    if model is not None:
+        training = adopt_settings(training, model.recipe)
+    if training.loss.target == "semantic":
+        given, said = classes_of_masks(given)
+        fitting += said
+    scaling = plan_scaling(given, training, model)
+    fitted = scaling.apply(given, training.normalization)
+    start = plan_training(fitted, training, model, name=name, scaling=scaling)
     semantic = start.objective.task == "semantic"
+    pixels = scaling.unmixed(given)
     split = split_validation(
-        [(image.image, image.labels) for image in fitted],
+        [(seen, image.labels) for seen, image in zip(pixels, fitted, strict=True)],
         fraction=training.validation,
         random_seed=training.random_seed,
         groups=[image.group for image in fitted],
@@ -90,14 +101,17 @@ def prepare(
         semantic=semantic,
     )
     findings = examine_data(
-        [(image.image, image.labels, image.name) for image in fitted],
+        [
+            (seen, image.labels, image.name)
+            for seen, image in zip(pixels, fitted, strict=True)
+        ],
         patch=start.patch,
         split=split,
         semantic=semantic,
     )
     # A split that warns is one of the findings.
-    said = [] if split.warning else [split.note]
-    notes = (*fitting, *start.notes, *said)
+    kept = [] if split.warning else [split.note]
+    notes = (*fitting, *scaling.notes, *start.notes, *kept)
     return Preparation(tuple(fitted), start, split, tuple(findings), notes)
 
 

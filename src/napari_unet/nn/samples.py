@@ -15,7 +15,7 @@ import numpy.typing as npt
 from napari_unet.core.augment import Sample
 from napari_unet.core.border_weights import border_weights, falk_weights
 from napari_unet.core.normalize import measure_intensity
-from napari_unet.core.split import Part
+from napari_unet.core.split_parts import Part
 from napari_unet.core.targets import (
     IGNORED,
     carve_gap,
@@ -24,8 +24,8 @@ from napari_unet.core.targets import (
     two_class,
 )
 from napari_unet.errors import SettingsError
-from napari_unet.io.training_data import TrainingImage
-from napari_unet.nn.losses import Objective
+from napari_unet.io.training_image import TrainingImage
+from napari_unet.nn.losses import CELL_NAMES, Objective
 from napari_unet.settings import Normalization
 from napari_unet.training_settings import Loss
 
@@ -40,7 +40,12 @@ def normalise(
     images: Iterable[TrainingImage], settings: Normalization
 ) -> list[TrainingImage]:
     """Scale each image by the percentiles of all its pixels, as prediction does."""
-    return [replace(i, image=normalised(i.image, settings)) for i in images]
+    return [
+        image
+        if image.normalised
+        else replace(image, image=normalised(image.image, settings), normalised=True)
+        for image in images
+    ]
 
 
 def take_parts(
@@ -129,13 +134,27 @@ def make_weight(
     if loss.target == "semantic" or not loss.w0:
         return _apart(np.zeros(labels.shape, np.float32), by_class)
     cells = carve_gap(labels) if loss.target == "two_class" else labels
+    sigma = _sigma(image, loss)
     if loss.formula == "falk2019":
-        weight = falk_weights(cells, loss.w0, sigma=loss.sigma, spacing=spacing)
-        return weight, None
+        return falk_weights(cells, loss.w0, sigma=sigma, spacing=spacing), None
     border = border_weights(
-        cells, loss.w0, loss.sigma, class_weights=(0.0, 0.0), spacing=spacing
+        cells, loss.w0, sigma, class_weights=(0.0, 0.0), spacing=spacing
     )
     return _apart(border, by_class)
+
+
+def _sigma(image: TrainingImage, loss: Loss) -> float:
+    """Return the reach of the border weights in pixels of X, the unit of spacings."""
+    if loss.sigma_unit == "pixels":
+        return loss.sigma
+    sizes = pixel_sizes(image)
+    if sizes is None:
+        raise SettingsError(
+            f"The pixel size of {image.name} is not known, but sigma is in "
+            "micrometres.",
+            "Give it (pixel_size, --pixel-size), or sigma in pixels.",
+        )
+    return loss.sigma / sizes[-1]
 
 
 def _apart(of_place: Floats, of_class: Floats) -> tuple[Floats, Floats | None]:
@@ -182,12 +201,20 @@ def find_classes(
 ) -> tuple[str, ...]:
     """Return a name for each class in the labels, background first.
 
+    Parameters
+    ----------
+    images
+        Their labels are classes; all of one data set may name them.
+    names
+        That count more; empty: none.
+
     Raises
     ------
     SettingsError
         If there are more classes than names, or more than fit.
     """
     largest = max((_largest_class(image.labels) for image in images), default=0)
+    names = names or _named_by_data(images)
     if not names:
         return ("background", *(f"class_{i}" for i in range(1, largest + 1)))
     if largest >= len(names):
@@ -196,6 +223,13 @@ def find_classes(
             "Name every class, background first, or correct the labels.",
         )
     return names
+
+
+def _named_by_data(images: Sequence[TrainingImage]) -> tuple[str, ...]:
+    """Return the names that all images agree on, unless they are those of cells."""
+    found = {image.classes for image in images}
+    names = found.pop() if len(found) == 1 else ()
+    return () if set(names) <= CELL_NAMES else names
 
 
 def median_diameter(images: Sequence[TrainingImage]) -> float | None:

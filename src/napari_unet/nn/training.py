@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from napari_unet.core.events import Note
+from napari_unet.core.pixel_size import PixelSize
 from napari_unet.core.training_doctor import Finding
 from napari_unet.core.training_events import (
     Planned,
@@ -23,19 +24,20 @@ from napari_unet.core.tuning import (
     PLANS,
     TuningPlan,
     object_sizes,
-    tempered,
     tune_separation,
     v_rand,
 )
+from napari_unet.core.tuning_doubt import tempered
 from napari_unet.errors import CheckpointError, ImageFileError, SettingsError
 from napari_unet.io.pairing import Pairing, find_pairs
-from napari_unet.io.training_data import TrainingImage, from_arrays, load_pairs
+from napari_unet.io.training_data import from_arrays, load_pairs
+from napari_unet.io.training_image import TrainingImage, with_pixel_size
 from napari_unet.nn.checkpoint import Model, load_model, save_model
 from napari_unet.nn.device import choose_device
 from napari_unet.nn.interrupt import run_to_end
 from napari_unet.nn.optimisation import choose_precision
 from napari_unet.nn.preparation import Preparation, prepare
-from napari_unet.nn.training_loop import Files, Loop, Request
+from napari_unet.nn.training_loop import Files, Loop, Request, for_images
 from napari_unet.nn.training_setup import make_samples, make_state
 from napari_unet.nn.training_state import fingerprint, state_path
 from napari_unet.nn.validation import Stored, Validator
@@ -65,6 +67,9 @@ class Options:
         Replace a checkpoint that exists.
     force
         Train even if the training doctor finds an error in the data.
+    pixel_size
+        Micrometres per pixel of all images: one number, one per spatial axis, or by
+        axis letter. None: what their files say.
     """
 
     model: Model | str | Path | None = None
@@ -72,6 +77,7 @@ class Options:
     resume: bool = False
     overwrite: bool = False
     force: bool = False
+    pixel_size: PixelSize | None = None
 
 
 def train(
@@ -98,7 +104,8 @@ def train(
     out
         The checkpoint, ending in ``.safetensors``.
     **options
-        Fields of `Options`: `model`, `device`, `resume`, `overwrite`, `force`.
+        Fields of `Options`: `model`, `device`, `resume`, `overwrite`, `force`,
+        `pixel_size`.
 
     Returns
     -------
@@ -130,7 +137,7 @@ def iter_train(
     """
     check_out(out, **options)
     job = _Job(Path(out), training or Training(), _options(options))
-    return job.run(as_images(data))
+    return job.run(with_pixel_size(as_images(data), job.options.pixel_size))
 
 
 def check_out(out: str | Path, **options: Any) -> None:
@@ -262,7 +269,7 @@ class _Job:
     def _finish(self, loop: Loop, prepared: Preparation) -> Report:
         """Tune the best model's separation, score it, and write both into its file."""
         best = load_model(self.out)
-        validator, recipe = loop.validator, best.recipe
+        validator, recipe = loop.validator, loop.recipe(loop.progress.best_row)
         probabilities = validator.predict(best.network, "float32")
         plan = PLANS[loop.start.training.tune_for]
         if loop.start.objective.task == "instances":
@@ -287,6 +294,7 @@ class _Job:
             "stopped": loop.budget.why_over(),
         }
         recipe = recipe.replace(training=summary, scores={"validation": scores})
+        recipe = for_images(recipe, loop.start)
         save_model(self.out, best.network, recipe)
         state_path(self.out).unlink(missing_ok=True)
         return Report(

@@ -33,6 +33,7 @@ from napari_unet.nn.device import is_out_of_memory, release_memory
 from napari_unet.nn.kernels import training_kernels
 from napari_unet.nn.losses import Batch
 from napari_unet.nn.optimisation import peak_rate, rate_factor, seeded
+from napari_unet.nn.scaling import on_image_grid
 from napari_unet.nn.step import take_step
 from napari_unet.nn.training_plan import Start
 from napari_unet.nn.training_state import Progress, TrainingState
@@ -288,6 +289,8 @@ class Loop:
     def recipe(self, row: Mapping[str, float]) -> Recipe:
         """Return the recipe with scores and what is known about this training.
 
+        Sizes of its separation count pixels of the network, until it is written.
+
         Parameters
         ----------
         row
@@ -314,4 +317,10 @@ class Loop:
     def _write(self, weights: Mapping[str, Tensor], recipe: Recipe) -> None:
         network = copy.deepcopy(self.start.model.network)
         network.load_state_dict(weights)
-        save_model(self.files.out, network, recipe)
+        save_model(self.files.out, network, for_images(recipe, self.start))
+
+
+def for_images(recipe: Recipe, start: Start) -> Recipe:
+    """Return the recipe as it is stored: objects are told apart on the image's grid."""
+    separation = on_image_grid(recipe.separation, start.volume)
+    return recipe.replace(separation=separation)

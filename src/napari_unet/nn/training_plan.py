@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from napari_unet.core.tiling import Geometry
-from napari_unet.core.tuning import first_separation
+from napari_unet.core.tuning_doubt import first_separation
 from napari_unet.errors import SettingsError
-from napari_unet.io.training_data import TrainingImage
+from napari_unet.io.training_image import TrainingImage
 from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.fine_tuning import (
     adapt_network,
@@ -34,6 +34,7 @@ from napari_unet.nn.samples import (
     median_diameter,
     relative_spacing,
 )
+from napari_unet.nn.scaling import Scaling, on_image_grid
 from napari_unet.nn.unet import UNet
 from napari_unet.settings import Architecture, Recipe
 from napari_unet.training_settings import Training
@@ -41,6 +42,7 @@ from napari_unet.training_settings import Training
 # An axis is pooled once its pixels are less than this times as large as the smallest.
 NEARLY_ISOTROPIC = 2.0
 USUAL_PATCH = {2: 256**2, 3: 2**18}
+AS_THEY_ARE = Scaling()
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Start:
         Whether the network was trained before.
     notes
         What was guessed, one sentence each.
+    volume
+        Pixels of the network in one of the images, where these were scaled.
     """
 
     model: Model
@@ -69,6 +73,7 @@ class Start:
     patch: tuple[int, ...]
     fine_tuning: bool
     notes: tuple[str, ...] = ()
+    volume: float = 1.0
 
 
 def plan_training(
@@ -77,19 +82,22 @@ def plan_training(
     model: Model | None = None,
     *,
     name: str = "",
+    scaling: Scaling = AS_THEY_ARE,
 ) -> Start:
     """Choose or adapt the network, its channels and the patch.
 
     Parameters
     ----------
     images
-        All of them, validation included.
+        All of them, validation included, scaled already.
     training
         Settings.
     model
         To start from; None: a new network.
     name
         Of the model that comes of it.
+    scaling
+        By which the images were scaled.
 
     Raises
     ------
@@ -111,14 +119,23 @@ def plan_training(
         training = adopt_settings(training, model.recipe)
         objective = _objective(images, training, class_names(training, model.recipe))
         network, recipe = adapt_network(model, objective, training.random_seed, notes)
-    recipe = describe(recipe, images, objective, training).replace(name=name)
+    recipe = describe(recipe, images, objective, training)
+    recipe = recipe.replace(name=name, scale=scaling.scale)
     planned = Model(network, recipe)
     patch = choose_patch(images, training.patch, planned.geometry)
     _check_statistics(planned, patch, training.batch)
     asked = _per_axis(training.patch, ndim)
     if asked and patch != asked:
         notes.append(f"The patch {asked} was rounded up to {patch} for the network.")
-    return Start(planned, objective, training, patch, model is not None, tuple(notes))
+    return Start(
+        planned,
+        objective,
+        training,
+        patch,
+        fine_tuning=model is not None,
+        notes=tuple(notes),
+        volume=scaling.volume,
+    )
 
 
 def new_architecture(
@@ -188,6 +205,9 @@ def describe(
     separation = recipe.separation
     if instances and not separation.model_fields_set:
         separation = first_separation(image.labels for image in images)
+    elif instances:  # of a model whose images were scaled, it counts their pixels
+        volume = recipe.scale**recipe.architecture.ndim
+        separation = on_image_grid(separation, 1 / volume)
     return recipe.replace(
         separation=separation,
         task=objective.task,

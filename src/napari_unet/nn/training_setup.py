@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from napari_unet.core.split import Split
-from napari_unet.io.training_data import TrainingImage
+from napari_unet.core.split_parts import Split
+from napari_unet.io.training_image import TrainingImage
 from napari_unet.nn.batches import Patches, collate
 from napari_unet.nn.losses import Batch
 from napari_unet.nn.optimisation import make_optimizer

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from napari_unet.core.training_events import TrainingError
 from napari_unet.io.atomic import replacing
-from napari_unet.io.training_data import TrainingImage
+from napari_unet.io.training_image import TrainingImage
 from napari_unet.nn.model import Model
 from napari_unet.nn.weight_files import DAMAGED
 from napari_unet.training_settings import Training

@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_unet.core.axes import ArrayLike, AxesPlan, guess_axes, plan_axes
 from napari_unet.core.channels import ChannelPlan, plan_channels
+from napari_unet.core.pixel_size import spatial_pixel_size
 from napari_unet.core.resample import Resampling, plan_resampling, resampled_shape
 from napari_unet.core.tiling import (
     Geometry,
@@ -24,7 +25,7 @@ from napari_unet.core.tiling import (
 )
 from napari_unet.errors import AxesError, DeviceError, SettingsError
 from napari_unet.pipeline.linking import check_link
-from napari_unet.pipeline.options import Options, spatial_pixel_size
+from napari_unet.pipeline.options import Options
 from napari_unet.pipeline.region import Region, parse_region
 from napari_unet.processing_settings import ProcessingStep
 from napari_unet.settings import Normalization, Recipe, Separation, Tiling
@@ -223,7 +224,11 @@ def _plan_resampling(
 def _factors(
     axes: AxesPlan, model: ModelFacts, options: Options
 ) -> tuple[float, ...] | None:
-    """Return network pixels per image pixel: scale, else diameter, else pixel size."""
+    """Return network pixels per image pixel; None: as many.
+
+    By the scale given, else the diameter given, else the pixel sizes if both are known,
+    else as the images were scaled that the model was trained on.
+    """
     recipe, ndim = model.recipe, len(axes.spatial)
     for name in ("scale", "diameter"):
         value = getattr(options, name)
@@ -242,7 +247,7 @@ def _factors(
         return (recipe.diameter / options.diameter,) * ndim
     sizes = spatial_pixel_size(options.pixel_size, axes.spatial)
     if sizes is None or recipe.pixel_size is None:
-        return None
+        return None if recipe.scale == 1 else (recipe.scale,) * ndim
     pairs = zip(sizes, recipe.pixel_size, strict=True)
     return tuple(image / network for image, network in pairs)
 

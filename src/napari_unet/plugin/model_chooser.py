@@ -144,6 +144,8 @@ def card_text(card: ModelCard) -> str:
         facts.append(f"{sizes} µm/px")
     if recipe.diameter:
         facts.append(f"objects of {recipe.diameter:g} px")
+    if recipe.scale != 1:
+        facts.append(f"scales images by {recipe.scale:.3g}")
     facts.append(f"{card.n_weights / 1e6:.1f} M weights")
     lines.append(" · ".join(facts))
     scores = [

@@ -33,6 +33,7 @@ from napari_unet.plugin.train_choice import NEW, TrainChoice
 from napari_unet.training_settings import LOSSES, Training
 
 NETWORK = {
+    "scale_to": "Scale images to",
     "depth": "Depth",
     "base_channels": "Channels",
     "batch": "Batch",

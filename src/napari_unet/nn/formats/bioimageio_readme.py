@@ -17,7 +17,7 @@ gives {channels}{activation}.
 ## Input
 
 Intensities are scaled so that percentile {low:g} of the image becomes 0 and percentile
-{high:g} becomes 1; the description holds this as a pre-processing step.
+{high:g} becomes 1; the description holds this as a pre-processing step.{scale}
 
 ## From probabilities to objects
 
@@ -56,6 +56,10 @@ napari-unet evaluate found/ truth/
 {credits}
 """
 TASKS = {"instances": "instance", "semantic": "semantic"}
+SCALED = (
+    " The network learned from images scaled by {scale:.3g}, which no step can say: "
+    "scale others alike. napari-unet-cells does so by itself."
+)
 LOCAL = (
     "The result does not depend on how an image is cut, if tiles overlap by the halo "
     "and begin at multiples of the step that the description gives."
@@ -94,6 +98,7 @@ def write_readme(
         activation=f" after {recipe.activation}" if with_activation else "",
         low=normalization.low,
         high=normalization.high,
+        scale="" if recipe.scale == 1 else SCALED.format(scale=recipe.scale),
         separation=_table(recipe.separation.model_dump()),
         tiling=DEPENDENT.format(layers=", ".join(layers[:3])) if layers else LOCAL,
         validation=_table(recipe.scores) or "The checkpoint holds no scores.",
