@@ -4,7 +4,7 @@ A child process is forked for every attempt and ended by SIGKILL: at a random mo
 (every third) in the middle of a write, when half of a file's bytes are on the disk. The
 same output is resumed until it is finished; then the next one begins.
 
-    python benchmarks/kill_and_resume.py [--kills 50] [--seed 0] [--json]
+    python benchmarks/kill_and_resume.py [--kills 50] [--seed 0] [--model nuclei] [--json]
 """
 
 from __future__ import annotations
@@ -126,11 +126,13 @@ def state(out: Path) -> str:
     )
 
 
-def measure(n_kills: int, seed: int = 0, *, show: bool = True) -> dict[str, object]:
+def measure(
+    n_kills: int, seed: int = 0, *, name: str = "nuclei", show: bool = True
+) -> dict[str, object]:
     """Kill and resume until there were `n_kills`; return what was seen."""
     torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
-    model, image = nu.load_model("nuclei"), make_image()
+    model, image = nu.load_model(name), make_image()
     states, half_written, finished = [], 0, 0
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -170,10 +172,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", default="nuclei")
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    found = measure(arguments.kills, arguments.seed, show=not arguments.json)
-    if arguments.json:
+    given = parser.parse_args()
+    found = measure(given.kills, given.seed, name=given.model, show=not given.json)
+    if given.json:
         json.dump(found, sys.stdout)
         return
     print(

@@ -32,6 +32,9 @@ from napari.viewer import Viewer
 SHARED = "NAPARI_UNET_SHARED"
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+# Tests share the cores already: torch's threads, here and in the processes that tests
+# start, would mostly wait for each other. What threads change is tested by number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _kernel_cache() -> Path:

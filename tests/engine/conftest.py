@@ -22,7 +22,7 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def card(engine: Engine) -> ModelCard:
-    return engine.card("nuclei")
+    return engine.card("nuclei-fast")
 
 
 @pytest.fixture(scope="session")

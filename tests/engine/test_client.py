@@ -38,7 +38,7 @@ def finish(job):
 def test_labels_and_probabilities_are_those_of_the_shell(engine, card, nuclei):
     options = {"axes": "YX", "tiling": SMALL}
     events, found = finish(engine.iter_segment(nuclei, card, **options))
-    expected = nu.segment(nuclei, "nuclei", **options)
+    expected = nu.segment(nuclei, "nuclei-fast", **options)
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
     np.testing.assert_array_equal(found.labels, expected.labels)
     assert found.provenance == expected.provenance

@@ -1,11 +1,13 @@
 """Killed at the worst moments, training goes on as if nothing had happened.
 
 Each moment is one process that kills itself there, as `kill -9` would: nothing is
-cleaned up. All run at once, since starting torch takes most of the time.
+cleaned up. All are forked from one, since starting torch takes most of the time.
 """
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import signal
 import subprocess
@@ -41,7 +43,7 @@ MOMENTS = {
 """What happens, and the step from which training then goes on."""
 
 SCRIPT = """
-import os, signal, sys
+import json, os, signal, sys, traceback
 import numpy as np
 import torch
 import napari_unet as nu
@@ -50,7 +52,7 @@ from napari_unet.nn import training, training_loop, training_state
 from napari_unet.training_settings import Training
 
 torch.set_num_threads(1)
-moment, data, out, settings = sys.argv[1:]
+data, settings, moments = sys.argv[1:]
 arrays = np.load(data)
 pairs = list(zip(arrays["images"], arrays["labels"]))
 training_loop.SAVE_EVERY = -1.0  # after every step
@@ -70,18 +72,32 @@ def save_all(*arguments):
     die()
 
 
-if moment == "half a state is written":
-    training_state.torch.save = save_half
-elif moment == "the state is written, the best model is not":
-    training_loop.Loop._write = die
-elif moment == "while the separation is tuned":
-    training.tune_separation = die
-elif moment == "all is written, the state is not removed":
-    save_model, training.save_model = training.save_model, save_all
-job = nu.iter_train(pairs, out, training=Training.model_validate_json(settings))
-for event in job:
-    if moment == "after a step" and isinstance(event, StepDone) and event.step == 5:
-        die()
+def train(moment, out):
+    if moment == "half a state is written":
+        training_state.torch.save = save_half
+    elif moment == "the state is written, the best model is not":
+        training_loop.Loop._write = die
+    elif moment == "while the separation is tuned":
+        training.tune_separation = die
+    elif moment == "all is written, the state is not removed":
+        training.save_model = save_all
+    job = nu.iter_train(pairs, out, training=Training.model_validate_json(settings))
+    for event in job:
+        if moment == "after a step" and isinstance(event, StepDone) and event.step == 5:
+            die()
+
+
+save_model, children = training.save_model, {}
+for moment, out in json.loads(moments).items():
+    children[moment] = os.fork()
+    if children[moment] == 0:
+        try:
+            train(moment, out)
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
+statuses = {moment: os.waitpid(pid, 0)[1] for moment, pid in children.items()}
+print(json.dumps({m: os.waitstatus_to_exitcode(s) for m, s in statuses.items()}))
 """
 
 
@@ -94,26 +110,24 @@ def pairs(discs: Callable[..., Any]) -> list[tuple[Any, Any]]:
 def killed(
     pairs: list[tuple[Any, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
-    """Start a process for each moment; return a function that waits for one of them."""
+    """Start a process for each moment; return a function that waits for their ends."""
     folder = tmp_path_factory.mktemp("killed")
     images, labels = zip(*pairs, strict=True)
     np.savez(folder / "data.npz", images=images, labels=labels)
-    running = {}
-    for number, moment in enumerate(MOMENTS):
-        out = folder / f"{number}.safetensors"
-        command = [moment, folder / "data.npz", out, TINY.model_dump_json()]
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *map(str, command)],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-        )
-        running[moment] = out, process
+    outs = {m: folder / f"{n}.safetensors" for n, m in enumerate(MOMENTS)}
+    given = [TINY.model_dump_json(), json.dumps(outs, default=str)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder / "data.npz"), *given],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    said = functools.cache(lambda: process.communicate(timeout=300))
 
     def wait(moment: str) -> Path:
-        out, process = running[moment]
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == -signal.SIGKILL, said.decode()
-        return out
+        ends, errors = said()
+        assert json.loads(ends)[moment] == -signal.SIGKILL, errors.decode()
+        return outs[moment]
 
     return wait
 
@@ -128,7 +142,7 @@ def whole(
     return nu.load_model(out)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_and_resumed_is_uninterrupted(
     pairs: list[tuple[Any, Any]],

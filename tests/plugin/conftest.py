@@ -17,6 +17,8 @@ from napari_unet.core.simulate_settings import Simulation
 # The user's own preferences are neither read nor written.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 
+# Bundled too, and a seventh of the default's work, where any model will do.
+FAST = "nuclei-fast"
 # The worker imports torch and reads the model, on a machine that may be busy.
 PATIENCE = 300_000
 
@@ -54,7 +56,7 @@ def nuclei() -> np.ndarray:
 
 @pytest.fixture
 def open_widget(make_napari_viewer, qtbot, one_worker) -> Callable[..., Any]:
-    """Return a function: image -> viewer, and the widget with the model read."""
+    """Return a function: image -> viewer, and the widget with a small model read."""
 
     def make(image: Any, **layer: Any) -> Any:
         from napari_unet.plugin.segment_widget import SegmentWidget
@@ -63,6 +65,7 @@ def open_widget(make_napari_viewer, qtbot, one_worker) -> Callable[..., Any]:
         viewer.add_image(image, name="image", **layer)
         widget = SegmentWidget(viewer)
         with qtbot.waitSignal(widget.ready, timeout=PATIENCE):
+            widget.form.model.set_value(FAST)
             viewer.window.add_dock_widget(widget, name="Segment")
         return viewer, widget
 

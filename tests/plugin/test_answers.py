@@ -111,7 +111,7 @@ def test_who_does_not_know_leaves_the_guesses(open_widget, qtbot, nuclei, foreig
     assert widget.card.choices == ()
     assert "confirm what was assumed" in widget.form.model.card.text()
     widget.form.answers.dialog = None
-    choose(widget, qtbot, "nuclei")
+    choose(widget, qtbot, "nuclei-fast")
     choose(widget, qtbot, foreign)
     assert widget.form.answers.dialog is None, "asked once"
     assert answers_to(str(foreign)) is None
@@ -164,7 +164,7 @@ def test_answers_are_not_given_to_another_file(open_widget, qtbot, nuclei, forei
         assert widget.value().choices == {}
         assert widget.form.answers.dialog.isVisible(), "this one is asked"
         widget.form.answers.dialog.reject()
-        choose(widget, qtbot, "nuclei")
+        choose(widget, qtbot, "nuclei-fast")
         widget.form.answers._asked.clear()
 
 

@@ -31,7 +31,7 @@ def test_what_was_chosen_holds_when_the_model_is_read(
     own = widget.tuning.value()
     first, second = (tmp_path / f"{name}.safetensors" for name in ("a", "b"))
     for path in (first, second):
-        path.write_bytes((BUNDLED / "nuclei.safetensors").read_bytes())
+        path.write_bytes((BUNDLED / "nuclei-fast.safetensors").read_bytes())
     given = {"seed_threshold": 0.35, "min_size": 33}
     choice = SegmentChoice(model=str(first), invert=True, separation=given)
     with qtbot.waitSignal(widget.ready, timeout=PATIENCE):

@@ -13,7 +13,7 @@ from napari_unet.plugin import segment_plan
 pytestmark = pytest.mark.gui
 
 PATIENCE = 300_000
-BUDGET = 2**25
+BUDGET = 2**23
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_region_has_layers_of_its_own(open_widget, run_widget, qtbot, nuclei):
         "crop": True,
         "tiling": nu.Tiling(memory_budget=BUDGET),
     }
-    expected = nu.segment(series, "nuclei", **options)
+    expected = nu.segment(series, "nuclei-fast", **options)
     np.testing.assert_array_equal(outputs.labels.data, expected.labels)
     assert outputs.labels.data.max() > 0
     assert outputs.labels.data.size < series[0].size
@@ -60,7 +60,8 @@ def test_a_region_has_layers_of_its_own(open_widget, run_widget, qtbot, nuclei):
     assert "crop=True" in widget.copy_as_python()
     with qtbot.waitSignal(widget.tuned, timeout=PATIENCE):
         widget.tuning.sliders.field("mask_threshold").setValue(0.2)
-    tuned = nu.segment(series, "nuclei", separation=widget.tuning.value(), **options)
+    options["separation"] = widget.tuning.value()
+    tuned = nu.segment(series, "nuclei-fast", **options)
     np.testing.assert_array_equal(outputs.labels.data, tuned.labels)
     assert (tuned.labels != expected.labels).any()
 

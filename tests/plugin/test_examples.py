@@ -62,8 +62,8 @@ def test_segment_in_napari(play, tmp_path):
 @pytest.mark.gui
 def test_train_in_napari(play, tmp_path):
     out = tmp_path / "mine.safetensors"
-    said = play("train_in_napari", out, 12)
-    assert said.startswith("12 steps: {")
+    said = play("train_in_napari", out, 4)
+    assert said.startswith("4 steps: {")
     assert f"cells with {out}" in said
     assert out.is_file()
 

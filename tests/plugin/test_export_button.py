@@ -117,7 +117,7 @@ def test_changed_preferences_end_neither_an_export_nor_the_sliders(
 
 
 def test_the_dialog_begins_with_the_models_own_credits(qtbot):
-    recipe = nu.load_model("nuclei").recipe.replace(
+    recipe = nu.load_model("nuclei-fast").recipe.replace(
         authors=("Ada", "Emmy"), licence="MIT", cite=()
     )
     dialog = CreditsDialog(recipe)

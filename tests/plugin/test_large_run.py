@@ -59,7 +59,7 @@ def test_labels_on_disk_grow_from_the_view(open_on_disk, qtbot, nuclei, tmp_path
     image = array if kind == "zarr" else da.from_zarr(array)
     viewer, widget = open_on_disk(image, scale=(0.5, 0.4), translate=(3, 4))
     shown = run(widget, qtbot)
-    expected = nu.segment(nuclei, "nuclei", axes="YX")
+    expected = nu.segment(nuclei, "nuclei-fast", axes="YX")
     layer = viewer.layers["image [cells]"]
     np.testing.assert_array_equal(pixels_of(layer), expected.labels)
     np.testing.assert_allclose(layer.scale, (0.5, 0.4))
@@ -85,7 +85,7 @@ def test_cancelled_and_gone_on_with(open_on_disk, qtbot, nuclei, tmp_path):
     assert (tmp_path / "cells.zarr.part").is_dir()
     assert "Cancelled" in widget.progress.text.text()
     shown = run(widget, qtbot)
-    expected = nu.segment(nuclei, "nuclei", axes="YX").labels
+    expected = nu.segment(nuclei, "nuclei-fast", axes="YX").labels
     layer = viewer.layers["image [cells]"]
     np.testing.assert_array_equal(pixels_of(layer), expected)
     assert shown[0].any(), "what was finished is not done again"

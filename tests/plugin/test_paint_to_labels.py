@@ -49,7 +49,7 @@ def test_from_the_brush_to_labels(make_napari_viewer, qtbot, one_worker, tmp_pat
     out = tmp_path / "mine.safetensors"
     network = Training(patch=64, batch=1, validate_every=0.5).model_dump()
     choice = train.value().replace(
-        steps=4, network=network, start="nuclei", out=str(out)
+        steps=4, network=network, start="nuclei-fast", out=str(out)
     )
     train.set_value(choice)
     assert train.value().pairs[0].annotated == "annotated"

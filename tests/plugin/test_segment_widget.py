@@ -21,7 +21,7 @@ def test_run_gives_the_shells_labels_on_their_source(open_widget, run_widget, nu
     viewer, widget = open_widget(nuclei, **placed)
     assert widget.form.axes.value() == "YX"
     outputs = run_widget(widget)
-    expected = nu.segment(nuclei, "nuclei", axes="YX")
+    expected = nu.segment(nuclei, "nuclei-fast", axes="YX")
     np.testing.assert_array_equal(outputs.labels.data, expected.labels)
     assert outputs.labels.data.max() > 10
     source = viewer.layers["image"]
@@ -29,7 +29,7 @@ def test_run_gives_the_shells_labels_on_their_source(open_widget, run_widget, nu
         np.testing.assert_allclose(layer.scale, source.scale)
         np.testing.assert_allclose(layer.translate, source.translate)
         assert layer.units == source.units
-        assert layer.metadata["napari_unet"]["model"]["name"] == "nuclei"
+        assert layer.metadata["napari_unet"]["model"]["name"] == "nuclei-fast"
     assert [layer.name for layer in outputs.channels] == [
         "image [interior]",
         "image [boundary]",
@@ -91,7 +91,7 @@ def test_sliders_give_what_a_full_run_gives(open_widget, run_widget, qtbot, nucl
         widget.tuning.sliders.field("mask_threshold").setValue(0.2)
     separation = widget.tuning.value()
     assert separation.mask_threshold == 0.2
-    expected = nu.segment(nuclei, "nuclei", axes="YX", separation=separation)
+    expected = nu.segment(nuclei, "nuclei-fast", axes="YX", separation=separation)
     np.testing.assert_array_equal(outputs.labels.data, expected.labels)
     assert (outputs.labels.data > 0).sum() > (before > 0).sum()
     made = outputs.labels.metadata["napari_unet"]
@@ -186,7 +186,7 @@ def test_colour_pictures_and_pyramids(open_widget, run_widget, nuclei):
     viewer.add_image([nuclei, nuclei[::2, ::2]], name="pyramid", multiscale=True)
     widget.form.layer.set_value("pyramid")
     outputs = run_widget(widget)
-    expected = nu.segment(nuclei, "nuclei", axes="YX")
+    expected = nu.segment(nuclei, "nuclei-fast", axes="YX")
     np.testing.assert_array_equal(outputs.labels.data, expected.labels)
 
 
@@ -194,7 +194,7 @@ def test_probabilities_of_another_tool_are_separated(open_widget, run_widget, nu
     from napari_unet.plugin.annotated import annotated_mask
     from napari_unet.plugin.model_chooser import NO_MODEL
 
-    seg = nu.segment(nuclei, "nuclei", axes="YX")
+    seg = nu.segment(nuclei, "nuclei-fast", axes="YX")
     as_float = seg.probabilities.astype(np.float32) / 65535
     viewer, widget = open_widget(as_float, axis_labels=("c", "y", "x"))
     widget.form.model.set_value(NO_MODEL)
@@ -226,6 +226,7 @@ def test_value_is_what_set_value_was_given(open_widget, nuclei):
     choice = SegmentChoice(
         layer="image",
         axes="YX",
+        model="nuclei-fast",
         region="Visible part",
         diameter=14.0,
         invert=True,

@@ -17,8 +17,9 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kill_and_resume.py"
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
 def test_killed_and_resumed() -> None:
     """The script itself compares labels with those of an undisturbed run."""
+    given = ["--kills", "5", "--model", "nuclei-fast", "--json"]
     run = subprocess.run(
-        [sys.executable, str(SCRIPT), "--kills", "5", "--json"],
+        [sys.executable, str(SCRIPT), *given],
         capture_output=True,
         text=True,
         timeout=500,

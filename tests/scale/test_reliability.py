@@ -135,7 +135,7 @@ def test_full_disk_is_one_line_of_the_shell(
     path = run.out.with_name("image.zarr")
     zarr.create_array(path, data=run.image, chunks=(32, 32))
     command = ["segment", str(path), "-o", str(run.out), "--axes", "YX"]
-    command += ["--tile", "32", "--block", "32"]
+    command += ["--tile", "32", "--block", "32", "-m", "nuclei-fast"]
     disk[0] = 20_000
     with pytest.raises(SystemExit) as stop:
         main(command)
@@ -147,7 +147,8 @@ def test_full_disk_is_one_line_of_the_shell(
         main([*command, "--resume"])
     assert stop.value.code == 0
     found = zarr.open_array(run.out / "labels" / "cells" / "0", mode="r")
-    expected = nu.segment(run.image, "nuclei", axes="YX", tiling=nu.Tiling(tile=32))
+    tiling = nu.Tiling(tile=32)
+    expected = nu.segment(run.image, "nuclei-fast", axes="YX", tiling=tiling)
     np.testing.assert_array_equal(found[...], expected.labels)
 
 

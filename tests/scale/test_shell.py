@@ -19,7 +19,8 @@ from napari_unet.cli.targets import Wanted, output_paths
 from napari_unet.pipeline import Options
 
 Noise = Callable[..., np.ndarray]
-FLAGS = ["--tile", "64", "--seed-threshold", "0.3", "--mask-threshold", "0.2"]
+THRESHOLDS = ["--seed-threshold", "0.3", "--mask-threshold", "0.2"]
+FLAGS = ["-m", "nuclei-fast", "--tile", "64", *THRESHOLDS]
 
 
 def write_ome_zarr(path: Path, image: np.ndarray, zarr_format: int) -> None:
@@ -54,7 +55,7 @@ def test_ome_zarr_in_and_out(
     separation = nu.Separation(seed_threshold=0.3, mask_threshold=0.2)
     expected = nu.segment(
         image[1],
-        nu.load_model("nuclei"),
+        nu.load_model("nuclei-fast"),
         tiling=nu.Tiling(tile=64),
         separation=separation,
     )
@@ -72,7 +73,7 @@ def test_image_on_a_worker(noise: Noise, tmp_path: Path) -> None:
     """What a worker does with a good image, and with a bad one."""
     tifffile.imwrite(tmp_path / "good.tif", noise((80, 70)))
     (tmp_path / "bad.tif").write_bytes(b"II*\0 no image")
-    request = Request(nu.load_model("nuclei"), Options(), Wanted(objects=True))
+    request = Request(nu.load_model("nuclei-fast"), Options(), Wanted(objects=True))
     found = []
     for name in ("good", "bad"):
         paths = output_paths(tmp_path / f"{name}_out.tif", request.wanted)
