@@ -107,8 +107,20 @@ def pairs(discs: Callable[..., Any]) -> list[tuple[Any, Any]]:
 
 
 @pytest.fixture(scope="module")
-def killed(
+def whole(
     pairs: list[tuple[Any, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    """What training without an interruption leads to."""
+    out = tmp_path_factory.mktemp("whole") / "m.safetensors"
+    nu.train(pairs, TINY, out=out)
+    return nu.load_model(out)
+
+
+@pytest.fixture(scope="module")
+def killed(
+    pairs: list[tuple[Any, Any]],
+    whole: nu.Model,  # first: it leaves compiled kernels behind for all of them
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[str], Path]:
     """Start a process for each moment; return a function that waits for their ends."""
     folder = tmp_path_factory.mktemp("killed")
@@ -130,16 +142,6 @@ def killed(
         return outs[moment]
 
     return wait
-
-
-@pytest.fixture(scope="module")
-def whole(
-    pairs: list[tuple[Any, Any]], tmp_path_factory: pytest.TempPathFactory
-) -> Any:
-    """What training without an interruption leads to."""
-    out = tmp_path_factory.mktemp("whole") / "m.safetensors"
-    nu.train(pairs, TINY, out=out)
-    return nu.load_model(out)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")

@@ -58,14 +58,14 @@ def nuclei() -> np.ndarray:
 def open_widget(make_napari_viewer, qtbot, one_worker) -> Callable[..., Any]:
     """Return a function: image -> viewer, and the widget with a small model read."""
 
-    def make(image: Any, **layer: Any) -> Any:
+    def make(image: Any, *, model: str = FAST, **layer: Any) -> Any:
         from napari_unet.plugin.segment_widget import SegmentWidget
 
         viewer = make_napari_viewer()
         viewer.add_image(image, name="image", **layer)
         widget = SegmentWidget(viewer)
         with qtbot.waitSignal(widget.ready, timeout=PATIENCE):
-            widget.form.model.set_value(FAST)
+            widget.form.model.set_value(model)
             viewer.window.add_dock_widget(widget, name="Segment")
         return viewer, widget
 
