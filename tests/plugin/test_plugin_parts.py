@@ -269,6 +269,21 @@ def test_numbers_of_a_preview_meet_their_colours():
         np.testing.assert_array_equal(painted[1:], own[1:kept])
 
 
+def test_colours_are_those_of_one_moment_while_the_window_draws():
+    """A job asks for them, and a preview appears meanwhile."""
+    from napari_unet.plugin.colours import table_of
+
+    class Drawn(np.ndarray):
+        def max(self, *given, **more):
+            found = np.asarray(self).max(*given, **more)
+            self[...] = 27_129
+            return found
+
+    table = table_of(np.arange(5, dtype=np.uint8))
+    labels = np.array([[0, 1, 3]], np.int32).view(Drawn)
+    np.testing.assert_array_equal(table.paint(labels), [[0, 1, 3]])
+
+
 def test_a_preview_keeps_the_colormap_and_other_frames_do_not_touch_it(
     make_napari_viewer,
 ):

@@ -64,10 +64,15 @@ class ColourTable:
         return len(self.colours) - 1
 
     def paint(self, labels: Labels) -> Colours:
-        """Return the colour of each pixel."""
-        if labels.max(initial=0) > self.n:
-            labels = np.where(labels > 0, (labels - 1) % self.n + 1, 0)
-        return self.colours[labels]
+        """Return the colour of each pixel.
+
+        Jobs ask for it while the window draws in these labels, so what was there at one
+        moment counts.
+        """
+        pixels = np.array(labels)
+        if pixels.max(initial=0) > self.n:
+            pixels = np.where(pixels > 0, (pixels - 1) % self.n + 1, 0)
+        return self.colours[pixels]
 
     def numbers(self, colours: Colours, taken: int = 0) -> Labels:
         """Return a number of its own for each object, which has its colour here.
