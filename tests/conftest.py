@@ -35,6 +35,9 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 # Tests share the cores already: torch's threads, here and in the processes that tests
 # start, would mostly wait for each other. What threads change is tested by number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# napari's colours are numba's: once drawn, numba's threads are torch's in that process,
+# and probabilities depend on their number.
+os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 
 
 def _kernel_cache() -> Path:
