@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.errors import UNetError
 from napari_unet.pipeline.model_card import ModelCard
+from napari_unet.plugin.card_text import card_text
 from napari_unet.plugin.own_models import OwnModels
 from napari_unet.plugin.paths import is_file
 from napari_unet.plugin.preferences import remember
@@ -132,43 +133,3 @@ def _bundled() -> list[str]:
 def _title(source: str) -> str:
     path = Path(source)
     return path.name if path.suffix and source != NO_MODEL else source
-
-
-def card_text(card: ModelCard) -> str:
-    """Return a few lines: what for, pixel size, scores, licence."""
-    recipe, arch = card.recipe, card.recipe.architecture
-    lines = [recipe.description] if recipe.description else []
-    facts = [f"{arch.ndim}-D, {_channels(arch.in_channels)}"]
-    if recipe.pixel_size:
-        sizes = " x ".join(f"{size:g}" for size in recipe.pixel_size)
-        facts.append(f"{sizes} µm/px")
-    if recipe.diameter:
-        facts.append(f"objects of {recipe.diameter:g} px")
-    if recipe.scale != 1:
-        facts.append(f"scales images by {recipe.scale:.3g}")
-    facts.append(f"{card.n_weights / 1e6:.1f} M weights")
-    lines.append(" · ".join(facts))
-    scores = [
-        f"{name} {value:.3f}"
-        for name, value in recipe.scores.items()
-        if isinstance(value, float)
-    ]
-    if scores:
-        lines.append("Scores: " + ", ".join(scores[:3]))
-    if recipe.licence:
-        lines.append(f"Licence: {recipe.licence}")
-    if card.tile_dependent_layers:
-        lines.append("Some layers depend on the tile: results are blended.")
-    return "\n".join([*lines, *_notes(card)])
-
-
-def _notes(card: ModelCard) -> list[str]:
-    """Return the notes; of those on what is asked, only what was answered."""
-    names = tuple(f"{question.name}: " for question in card.questions)
-    notes = [note for note in card.notes if not (names and note.startswith(names))]
-    given = ", ".join(f"{name} {answer}" for name, answer in card.choices)
-    return [*notes, *[f"Your answers: {given}."] * bool(given)]
-
-
-def _channels(n: int) -> str:
-    return "1 channel" if n == 1 else f"{n} channels"
