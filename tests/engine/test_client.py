@@ -160,6 +160,30 @@ def test_a_killed_worker_is_an_error_and_the_next_call_starts_another(tmp_path):
         engine.close()
 
 
+def test_a_worker_that_dies_while_scoring_is_its_own_sentence():
+    from napari_unet.engine.scoring import iter_score
+
+    engine = Engine()
+    try:
+        frames = np.repeat(np.eye(8, dtype=np.int32)[None], 100_000, axis=0)
+        job = iter_score(engine, frames, frames, 1)
+        while next(job) is None:
+            pass
+        os.kill(engine.pid, signal.SIGKILL)
+        with pytest.raises(WorkerError, match="signal 9"):
+            finish(job)
+    finally:
+        engine.close()
+
+
+def test_a_closed_engine_starts_no_worker():
+    engine = Engine()
+    engine.close()
+    with pytest.raises(WorkerError, match="was closed"):
+        engine.client()
+    assert engine.pid is None
+
+
 def test_a_stream_closed_before_tls_is_a_lost_connection(engine, monkeypatch):
     def closed(*_args, **_options):
         raise ValueError("IOStream is not idle; cannot convert to SSL")

@@ -12,8 +12,7 @@ import contextlib
 import logging
 import threading
 import time
-import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -21,7 +20,7 @@ from napari_unet.core.axes import ArrayLike
 from napari_unet.core.events import Event, exhaust
 from napari_unet.engine import beside, worker_tasks
 from napari_unet.engine.compute import Compute as Compute
-from napari_unet.engine.connections import close_quietly, is_ended
+from napari_unet.engine.connections import choose_worker, close_quietly, is_ended
 from napari_unet.engine.worker_process import WorkerProcess
 from napari_unet.engine.worker_tasks import NetworkUse
 from napari_unet.errors import WorkerError
@@ -67,6 +66,7 @@ class Engine:
         self._process: WorkerProcess | None = None
         self._place: list[str] | None = None
         self._ended: WorkerError | None = None
+        self._is_closed = False
         atexit.register(self.release)
 
     @property
@@ -164,15 +164,27 @@ class Engine:
         with self._connection(future.client):
             return future.result()
 
+    def drop(self, futures: Iterable[Future]) -> None:
+        """Cancel what nobody waits for any more; with a lost connection it is gone."""
+        for future in futures:
+            if future.client.status == "running":
+                # A failure here must not hide why it is dropped.
+                with contextlib.suppress(Exception):
+                    future.cancel()
+
     def client(self) -> Client:
         """Return the connection, made when first needed and after a death.
 
         Raises
         ------
         WorkerError
-            If the worker cannot be started or reached.
+            If the worker cannot be started or reached, or the engine is closed.
         """
         with self._lock:
+            if self._is_closed:
+                raise WorkerError(
+                    "The connection to the worker was closed.", "Start the work again."
+                )
             if self._process is not None and not self._is_alive():
                 self._ended = self._process.why_ended()
                 self.release()
@@ -192,6 +204,8 @@ class Engine:
 
     def close(self) -> None:
         """Release, for good."""
+        with self._lock:
+            self._is_closed = True
         self.release()
         atexit.unregister(self.release)
 
@@ -320,29 +334,6 @@ class Engine:
             self._ended = process.why_ended()
             self.release()
             raise self._ended
-
-
-def choose_worker(client: Client) -> str:
-    """Return the address of the worker of a cluster that does the least.
-
-    Trainings, and what was sent, live on one worker; all that belongs together must
-    meet there.
-
-    Raises
-    ------
-    WorkerError
-        If there is none; the connection is closed.
-    """
-    tasks = client.processing()
-    if not tasks:
-        close_quietly(client)
-        raise WorkerError(
-            "The scheduler has no workers.", "Start one there, then press Run again."
-        )
-    # Several viewers that connect to an idle cluster should not all take the first.
-    own = sorted(tasks, key=lambda worker: zlib.crc32(f"{client.id}{worker}".encode()))
-    found: str = min(own, key=lambda worker: len(tasks[worker]))
-    return found
 
 
 def _is_large(value: Any) -> bool:

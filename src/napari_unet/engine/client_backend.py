@@ -113,5 +113,4 @@ class WorkerBackend:
                 tile, future = waiting.popleft()
                 yield tile, self.engine.result(future)
         finally:
-            for _, future in waiting:
-                future.cancel()
+            self.engine.drop(future for _, future in waiting)

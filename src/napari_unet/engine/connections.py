@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING
+
+from napari_unet.errors import WorkerError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -48,6 +51,29 @@ def close_quietly(client: Client) -> None:
             if not is_ended(error):
                 raise
             logger.debug("closed by the other side before", exc_info=True)
+
+
+def choose_worker(client: Client) -> str:
+    """Return the address of the worker of a cluster that does the least.
+
+    Trainings, and what was sent, live on one worker; all that belongs together must
+    meet there.
+
+    Raises
+    ------
+    WorkerError
+        If there is none; the connection is closed.
+    """
+    tasks = client.processing()
+    if not tasks:
+        close_quietly(client)
+        raise WorkerError(
+            "The scheduler has no workers.", "Start one there, then press Run again."
+        )
+    # Several viewers that connect to an idle cluster should not all take the first.
+    own = sorted(tasks, key=lambda worker: zlib.crc32(f"{client.id}{worker}".encode()))
+    found: str = min(own, key=lambda worker: len(tasks[worker]))
+    return found
 
 
 def _nothing(_: logging.LogRecord) -> bool:

@@ -66,6 +66,5 @@ def iter_score(
             waiting.popleft()
             yield len(done)
     finally:
-        for future in waiting:
-            future.cancel()
+        engine.drop(waiting)
     return pool_images(done)

@@ -47,7 +47,8 @@ def return_engine(user: object) -> None:
         engine = _users.pop(id(user), None)
         if engine is None or engine in _users.values():
             return
-        _engines.pop(engine.compute, None)
+        if _engines.get(engine.compute) is engine:
+            _engines.pop(engine.compute)
     # Waiting for a process to end must not hold up the window that closes.
     threading.Thread(target=engine.close, name="close worker").start()
 
