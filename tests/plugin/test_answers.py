@@ -225,3 +225,29 @@ def test_a_question_that_is_new_is_still_asked(qtbot):
     assert box.value() == "2"
     box.setCurrentIndex(0)
     assert box.value() == ""
+
+
+def test_training_does_not_begin_when_its_start_cannot_be_read(
+    qtbot, one_worker, tmp_path
+):
+    from napari_unet.plugin.answers_button import AnswersButton
+    from napari_unet.plugin.start_questions import StartQuestions
+
+    button = AnswersButton()
+    qtbot.addWidget(button)
+    questions = StartQuestions(button)
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(b"no model")
+    with qtbot.waitSignal(questions.failed, timeout=PATIENCE) as said:
+        questions.read(lambda: one_worker, str(path))
+    qtbot.waitUntil(lambda: questions._job.engine is None, timeout=PATIENCE)
+    # It is read again: what was wrong may be right by now.
+    with (
+        qtbot.waitSignal(questions.failed, timeout=PATIENCE),
+        pytest.raises(type(said.args[0])) as raised,
+    ):
+        questions.check()
+    assert raised.value is said.args[0]
+    qtbot.waitUntil(lambda: questions._job.engine is None, timeout=PATIENCE)
+    questions.read(lambda: one_worker, "")
+    questions.check()

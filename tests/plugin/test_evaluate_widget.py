@@ -370,6 +370,67 @@ def test_measurements_are_features_and_a_file(
     assert table["iou"].tolist()[:2] == [1.0, 1.0]
 
 
+def test_measurements_do_not_go_to_a_layer_that_is_chosen_meanwhile(
+    opened, viewer, qtbot, monkeypatch
+):
+    from napari_unet.plugin import evaluate_run
+
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(*_):
+        begun.set()
+        assert go_on.wait(WAIT / 1000)
+        return {"label": np.array([11]), "area": np.array([100])}
+
+    monkeypatch.setattr(evaluate_run, "measure_layer", slow)
+    other = viewer.add_labels(result_image(), name="other", scale=(0.5, 0.5))
+    said = []
+    opened.measured.connect(said.append)
+    opened.set_value(opened.value().replace(labels="cells"))
+    opened.measure()
+    qtbot.waitUntil(begun.is_set, timeout=WAIT)
+    opened.set_value(opened.value().replace(labels="other"))
+    go_on.set()
+    qtbot.waitUntil(lambda: not opened._run._measure.is_running, timeout=WAIT)
+    assert said == []
+    assert opened.table is None
+    assert "area" not in other.features
+    assert opened.text.text() == ""
+
+
+def test_what_is_painted_during_the_first_scoring_is_scored(opened, viewer, qtbot):
+    from napari_unet.plugin.labels_watch import fingerprint
+
+    cells = viewer.layers["cells"]
+    before = fingerprint(cells.data)
+    cells.fill((30, 35), 0)
+    with qtbot.waitSignal(opened._watch.changed, timeout=WAIT):
+        opened._watch.know(before)
+    opened._watch.know(fingerprint(cells.data))
+    said = []
+    opened._watch.changed.connect(lambda: said.append(1))
+    qtbot.waitUntil(lambda: not opened._watch.is_busy, timeout=WAIT)
+    assert said == []
+
+
+def test_the_worker_of_another_address_is_given_back(opened, one_worker):
+    import dataclasses
+
+    from napari_unet.engine.client import Compute
+    from napari_unet.plugin import shared_engine
+    from napari_unet.plugin.preferences import read_preferences
+
+    opened._engine()
+    assert shared_engine._users[id(opened._user)] is one_worker
+    now = read_preferences()
+    other = dataclasses.replace(now, device="cpu")
+    opened._preferences.changed.emit(now, other)
+    assert shared_engine._users[id(opened._user)] is one_worker
+    elsewhere = dataclasses.replace(now, compute=Compute("tls://elsewhere:8786"))
+    opened._preferences.changed.emit(now, elsewhere)
+    assert id(opened._user) not in shared_engine._users
+
+
 def test_what_does_not_fit_is_marked_and_cannot_be_run(viewer, qtbot):
     from napari_unet.plugin.evaluate_widget import EvaluateWidget
 

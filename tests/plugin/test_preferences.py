@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from napari_unet.engine.client import Compute
 from napari_unet.plugin.preferences import PLUGIN
 from napari_unet.plugin.warm_model import WarmModel
+from napari_unet.settings import Separation
 
 pytestmark = pytest.mark.gui
 
@@ -115,6 +118,62 @@ def test_a_chosen_model_of_the_folder_before_stays_chosen(
     chooser.set_value("nuclei")
     chooser.list_own()
     assert "one.safetensors" not in listed(chooser.box)
+
+
+def test_a_model_that_is_read_again_brings_nothing(
+    make_napari_viewer, qtbot, page, reads
+):
+    from napari_unet.plugin.segment_widget import SegmentWidget
+
+    viewer = make_napari_viewer()
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Segment")
+    qtbot.waitUntil(lambda: len(reads) == 1, timeout=WAIT)
+    own = Separation(mask_threshold=0.4)
+    widget._on_card(card_of(own, "a"))
+    assert widget.tuning.value().mask_threshold == 0.4
+    tuned = Separation(mask_threshold=0.7)
+    widget.tuning.set_value(tuned)
+    widget.form.invert.setChecked(True)
+    with qtbot.waitSignal(widget._preferences.changed, timeout=WAIT):
+        page.compute.device = "cpu"
+    assert len(reads) == 2
+    widget._on_card(card_of(own, "a"))
+    assert widget.tuning.value().mask_threshold == 0.7
+    assert widget.form.invert.isChecked()
+    widget._on_card(card_of(own, "b"))  # the file is another
+    assert widget.tuning.value().mask_threshold == 0.4
+    assert not widget.form.invert.isChecked()
+
+
+def card_of(separation, sha256):
+    """What of a card is brought to the form."""
+    normalization = SimpleNamespace(invert=False)
+    recipe = SimpleNamespace(separation=separation, normalization=normalization)
+    return SimpleNamespace(recipe=recipe, sha256=sha256, choices=())
+
+
+def test_a_file_that_can_be_resumed_stays(make_napari_viewer, qtbot, page, folders):
+    from napari_unet.plugin.annotated import RESUME
+    from napari_unet.plugin.train_widget import TrainWidget
+
+    page.models.folder = str(folders[0])
+    viewer = make_napari_viewer()
+    widget = TrainWidget(viewer)
+    with qtbot.waitSignal(widget._warming.ready, timeout=WAIT):
+        viewer.window.add_dock_widget(widget, name="Train")
+    changed = widget._preferences.changed
+    out = folders[0] / "cells.safetensors"
+    assert widget.form.out.text() == str(out)
+    out.touch()  # a training has begun, and its best model is there
+    with qtbot.waitSignal(changed, timeout=WAIT):
+        page.compute.device = "cpu"
+    assert widget.form.out.text() == str(out)
+    out.with_name(out.name + RESUME).touch()
+    with qtbot.waitSignal(changed, timeout=WAIT):
+        page.models.folder = str(folders[1])
+    assert widget.form.out.text() == str(out)
+    assert widget.row.again.isVisibleTo(widget)
 
 
 def test_train_follows_folder(make_napari_viewer, qtbot, page, folders):

@@ -205,3 +205,17 @@ def test_probabilities_of_another_region_do_not_rank(opened):
     assert second.labels.data.shape == first.labels.data.shape
     assert AnnotateNext._channels(this, source, first.labels) == []
     assert len(AnnotateNext._channels(this, source, second.labels)) == 1
+
+
+def test_a_preview_that_fails_leaves_the_rest_to_come(make_napari_viewer):
+    from napari_unet.plugin.segment_run import SegmentRun
+
+    run = SegmentRun(make_napari_viewer())
+    run.is_tuning = True
+    run.live.request(Separation(), {}, ())
+    run.live._rest.stop()
+    error = UNetError("It ended.", "Try again.")
+    run.live._preview.failed.emit(error)
+    assert run.is_tuning
+    run.live._all.failed.emit(error)
+    assert not run.is_tuning

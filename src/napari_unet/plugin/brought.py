@@ -27,6 +27,7 @@ class Brought:
         self._tuning, self._invert = tuning, invert
         # A model that is still being read, and what was chosen for it.
         self._pending: tuple[str, dict[str, Any]] = ("", {})
+        self._last: tuple[Any, ...] = ()
 
     def choose(
         self, choice: SegmentChoice, before: SegmentChoice, card: ModelCard | None
@@ -55,6 +56,8 @@ class Brought:
     def bring(self, card: ModelCard, source: str, *, is_final: bool) -> None:
         """Show a model's own, but for what was chosen for it.
 
+        One that is only read again, elsewhere or on another device, changes nothing.
+
         Parameters
         ----------
         card, source
@@ -62,9 +65,12 @@ class Brought:
         is_final
             Whether it is not about to be read again, with answers.
         """
+        chosen_for, given = self._pending
+        last, self._last = self._last, (source, card.sha256, card.choices)
+        if self._last == last and chosen_for != source:
+            return
         self._invert.setChecked(card.recipe.normalization.invert)
         self._tuning.set_own(card.recipe.separation)
-        chosen_for, given = self._pending
         if chosen_for == source:
             blocked = self._tuning.blockSignals(True)
             self._show(given)

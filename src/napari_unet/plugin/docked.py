@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.plugin.shared_engine import keep_until_destroyed, return_engine
+
+if TYPE_CHECKING:
+    from napari_unet.plugin.preferences import Preferences
 
 
 class DockedWidget(QWidget):
@@ -45,6 +48,11 @@ class DockedWidget(QWidget):
             self.let_go()
             return_engine(self._user)
             self._soon.start(0)
+
+    def give_back(self, before: Preferences, now: Preferences) -> None:
+        """Return the engine if work goes elsewhere now; what runs holds its own."""
+        if before.compute != now.compute:
+            return_engine(self._user)
 
     def _end_if_detached(self) -> None:
         """End once taken out of the dock for good, and not only moved."""

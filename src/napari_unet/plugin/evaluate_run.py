@@ -52,6 +52,11 @@ class EvaluateRun(QObject):
         """Whether labels are being scored."""
         return self._score.is_running
 
+    @property
+    def is_measuring(self) -> bool:
+        """Whether labels are being measured."""
+        return self._measure.is_running
+
     def score(self, engine: Engine, labels: Labels, truth: Labels, lead: int) -> None:
         """Score labels; `lead` of their axes count samples."""
         first, second = full_pixels(labels), full_pixels(truth)
@@ -80,10 +85,14 @@ class EvaluateRun(QObject):
         """End the scoring at its next event."""
         self._score.cancel()
 
+    def stop_measuring(self) -> None:
+        """Forget what is being measured."""
+        self._measure.cancel()
+
     def cancel(self) -> None:
         """End all."""
-        for job in (self._score, self._measure):
-            job.cancel()
+        self.stop_scoring()
+        self.stop_measuring()
 
     def _on_event(self, n_done: Any) -> None:
         if n_done is not None:

@@ -29,6 +29,7 @@ from napari_unet.plugin.measuring import rows_at, save_table
 from napari_unet.plugin.object_finder import ObjectFinder
 from napari_unet.plugin.parts import column
 from napari_unet.plugin.preferences import read_preferences
+from napari_unet.plugin.preferences_watch import PreferencesWatch
 from napari_unet.plugin.scores_panel import ScoresPanel
 from napari_unet.plugin.scoring import Findings, Position
 from napari_unet.plugin.shared_engine import borrow_engine
@@ -87,7 +88,7 @@ class EvaluateWidget(DockedWidget):
         self.save_button = QPushButton("Save table…")
         self.save_button.setToolTip("Write the measurements, and errors, as CSV.")
         self._run, self._finder = EvaluateRun(self), ObjectFinder(viewer, self)
-        self._watch = LabelsWatch(self)
+        self._watch, self._preferences = LabelsWatch(self), PreferencesWatch(self)
         self._result = QWidget()
         self._lay_out()
         self._connect()
@@ -108,10 +109,8 @@ class EvaluateWidget(DockedWidget):
             self._on_failed(problem)
             return
         labels, truth = self.form.labels.layer(), self.form.truth.layer()
-        if self._view is None or (self._view.labels, self._view.truth) != (
-            labels,
-            truth,
-        ):
+        view = self._view
+        if view is None or (view.labels, view.truth) != (labels, truth):
             self._forget()
             self._view = ErrorView(labels, truth)
         lead = n_leading(self.value(), labels.ndim)
@@ -156,7 +155,9 @@ class EvaluateWidget(DockedWidget):
             self._say(f"Written: {path}")
 
     def _engine(self) -> Engine:
-        return borrow_engine(self._user, read_preferences().compute)
+        compute = read_preferences().compute
+        self._preferences.follow()  # the page has been read: this is quick now
+        return borrow_engine(self._user, compute)
 
     def _position(self) -> Position:
         """Return which sample is looked at."""
@@ -233,6 +234,9 @@ class EvaluateWidget(DockedWidget):
         """Follow the layer that is chosen now; results of another one are gone."""
         layer = self.form.labels.layer()
         self._watch.follow(layer)
+        if self._run.is_measuring:
+            self._run.stop_measuring()
+            self._say("")
         self.table = None
         self.save_button.setEnabled(False)
         self.measure_button.setEnabled(layer is not None)
@@ -252,6 +256,7 @@ class EvaluateWidget(DockedWidget):
         if self._run.is_scoring:
             self._run.stop_scoring()
             self._say("")
+        self._finder.cancel()
         if self._view is not None:
             self._view.restore()
         self._view = self.findings = None
@@ -299,15 +304,8 @@ class EvaluateWidget(DockedWidget):
         row.addWidget(self.measure_button, 1)
         row.addWidget(self.save_button, 1)
         self.save_button.setEnabled(False)
-        parts = (
-            self.form,
-            self.button,
-            self.text,
-            self._result,
-            self.correct,
-            measure,
-        )
-        column(self, parts)
+        upper = (self.form, self.button, self.text)
+        column(self, (*upper, self._result, self.correct, measure))
         self.setMinimumWidth(340)
 
     def _connect(self) -> None:
@@ -322,6 +320,7 @@ class EvaluateWidget(DockedWidget):
         self.correct.corrected.connect(self._on_corrected)
         self.correct.failed.connect(self._on_failed)
         self._watch.changed.connect(self._on_other_pixels)
+        self._preferences.changed.connect(self.give_back)
         run = self._run
         run.progress.connect(self._on_progress)
         run.scored.connect(self._on_scored)
@@ -341,7 +340,7 @@ class EvaluateWidget(DockedWidget):
         self.correct.choose("")
         self._forget()
         self._run.cancel()
-        self._finder.cancel()
+        self._preferences.stop()
         self._watch.follow(None)
         self._viewer.dims.events.current_step.disconnect(self._on_step)
         self.form.detach()

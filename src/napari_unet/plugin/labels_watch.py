@@ -54,8 +54,12 @@ class LabelsWatch(QObject):
                 event.connect(self.look_soon)
 
     def know(self, found: int) -> None:
-        """Take these pixels, by their `fingerprint`, as known."""
+        """Take these pixels, by their `fingerprint`, as known; look for later ones.
+
+        While nothing was known no change was followed.
+        """
         self._known = found
+        self.look_soon()
 
     def look_soon(self, _: Any = None) -> None:
         """Look at the pixels when no change has come for a moment."""

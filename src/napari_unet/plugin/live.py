@@ -104,6 +104,8 @@ class LiveSeparation(QObject):
         self._preview.failed.connect(self.failed)
         self._preview.stopped.connect(self._on_preview_stopped)
         self._all.event.connect(self._on_sample)
+        for ended in (self._all.done, self._all.failed):
+            ended.connect(self._on_ended)
         self._all.done.connect(self.finished)
         self._all.failed.connect(self.failed)
         self._outputs: Outputs | None = None
@@ -131,6 +133,11 @@ class LiveSeparation(QObject):
     def is_busy(self) -> bool:
         """Whether the labels are not yet those of a full run."""
         return self._rest.isActive() or self._preview.is_running or self._all.is_running
+
+    @property
+    def is_due(self) -> bool:
+        """Whether everything is still to be separated, whatever became of a preview."""
+        return self._last is not None
 
     def request(self, separation: Separation, sample: Sample, box: Box) -> None:
         """Separate a box at once, and everything when requests rest."""
@@ -190,6 +197,9 @@ class LiveSeparation(QObject):
             return
         separation, first = last
         self._all.start(lambda: iter_separate(outputs, kept, separation, first))
+
+    def _on_ended(self, _: object) -> None:
+        self._last = None
 
     def _on_sample(self, event: SampleLabels) -> None:
         if self._outputs is not None and self._outputs.is_complete:

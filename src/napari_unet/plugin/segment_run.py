@@ -304,7 +304,7 @@ class SegmentRun(QObject):
         self.tuned.emit()
 
     def _on_not_tuned(self, error: UNetError) -> None:
-        self.is_tuning = False
+        self.is_tuning = self.live.is_due
         self.failed.emit(error)
 
     def _looked_at(self, outputs: Outputs) -> tuple[dict[str, int], tuple[slice, ...]]:

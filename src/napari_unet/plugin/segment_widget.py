@@ -206,8 +206,7 @@ class SegmentWidget(DockedWidget):
         if layer is not self._layer:
             self._layer = layer
             self.form.axes.set_value("" if layer is None else read_layer(layer).axes)
-            if not self._run.is_running:
-                self._show_result()
+            self._show_result()
         self._validate()
 
     def _engine(self) -> Engine:
@@ -279,8 +278,9 @@ class SegmentWidget(DockedWidget):
         self.tuned.emit()
 
     def _show_result(self) -> None:
-        counting = self._run.is_tuning
-        self.tuning.show_result(self.outputs, self._layer, is_counting=counting)
+        if not self._run.is_running:
+            counting = self._run.is_tuning
+            self.tuning.show_result(self.outputs, self._layer, is_counting=counting)
 
     def _show_probabilities(self, visible: bool) -> None:
         self._run.show_probabilities = visible

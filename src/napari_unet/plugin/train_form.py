@@ -111,9 +111,12 @@ class TrainForm(QWidget):
         if not self.out.text():
             self.suggest_file()
 
-    def follow_preferences(self) -> None:
-        """List other models; a file that the user did not choose moves, too."""
+    def list_own(self) -> None:
+        """List the models of the user's folder again."""
         self._own.update()
+
+    def move_file(self) -> None:
+        """Suggest a file in another folder, unless the user has chosen one."""
         if self.out.text() == self._suggested:
             self.suggest_file()
 

@@ -28,7 +28,7 @@ from napari_unet.plugin.engine_job import EngineJob
 from napari_unet.plugin.job import once
 from napari_unet.plugin.layers import read_layer
 from napari_unet.plugin.parts import column, told
-from napari_unet.plugin.preferences import read_preferences, remember
+from napari_unet.plugin.preferences import Preferences, read_preferences, remember
 from napari_unet.plugin.preferences_watch import PreferencesWatch
 from napari_unet.plugin.shared_engine import borrow_engine
 from napari_unet.plugin.start_questions import StartQuestions
@@ -81,10 +81,8 @@ class TrainWidget(DockedWidget):
             "probabilities of a run of Segment."
         )
         self._run, self._preview = TrainRun(self), TrainPreview(viewer, self)
-        self._weights, self._next = (
-            WeightsView(viewer, self),
-            AnnotateNext(viewer, self),
-        )
+        self._weights = WeightsView(viewer, self)
+        self._next = AnnotateNext(viewer, self)
         self._check, self._warming = EngineJob(self), Warming(self, "pyqtgraph")
         self._preferences = PreferencesWatch(self)
         self._questions = StartQuestions(self.form.answers, self)
@@ -289,7 +287,7 @@ class TrainWidget(DockedWidget):
 
     def _connect(self) -> None:
         self._warming.ready.connect(self._on_ready)
-        self._preferences.changed.connect(lambda *_: self._on_preferences())
+        self._preferences.changed.connect(self._on_preferences)
         self.form.changed.connect(self._validate)
         self.form.weights_changed.connect(self._show_weights)
         self.form.start_changed.connect(
@@ -329,8 +327,12 @@ class TrainWidget(DockedWidget):
             self.form.complete()
             self._validate()
 
-    def _on_preferences(self) -> None:
-        self.form.follow_preferences()
+    def _on_preferences(self, before: Preferences, now: Preferences) -> None:
+        self.give_back(before, now)
+        self.form.list_own()
+        in_use = self._run.is_running or is_begun(self.form.out.text().strip())
+        if before.model_folder != now.model_folder and not in_use:
+            self.form.move_file()
         self._validate()
 
     def let_go(self) -> None:
