@@ -79,6 +79,7 @@ FULL[Recipe] = Recipe(
     pixel_size=(1.0, 0.25, 0.25),
     diameter=12.5,
     scale=0.5,
+    size_volume=0.25,
     normalization=FULL[Normalization],
     preprocessing=(ScaleRange(max_percentile=99.0), Clip(min=0.0, max=1.0)),
     postprocessing=(ScaleLinear(gain=(2.0, 3.0)),),

@@ -132,6 +132,15 @@ class Separation(Settings):
         0.25, description="Smallest IoU of two objects that are linked."
     )
 
+    def scaled(self, factor: float) -> Self:
+        """Return it for pixels that are smaller: sizes count `factor` times as many."""
+        if factor == 1:
+            return self
+        return self.replace(
+            min_seed_size=max(1, round(self.min_seed_size * factor)),
+            min_size=round(self.min_size * factor),
+        )
+
 
 class Architecture(Settings):
     """Arguments of `napari_unet.nn.unet.UNet`."""
@@ -216,6 +225,11 @@ class Recipe(Settings):
         1.0,
         description="Network pixels per image pixel where neither pixel size nor "
         "diameter says: as the images were scaled that it was trained on.",
+    )
+    size_volume: Annotated[float, Field(gt=0)] = Field(
+        1.0,
+        description="Network pixels in an image pixel where the sizes of the "
+        "separation were counted; not 1 where training images were scaled.",
     )
     normalization: Normalization = Normalization()
     preprocessing: tuple[ProcessingStep, ...] = Field(

@@ -15,14 +15,15 @@ from napari_unet.errors import SettingsError
 from napari_unet.io.training_data import from_arrays
 from napari_unet.io.training_image import TrainingImage, with_pixel_size
 from napari_unet.nn.checkpoint import Model
+from napari_unet.nn.formats.bioimageio_example import Example, draw_cover
 from napari_unet.nn.formats.bioimageio_readme import write_readme
 from napari_unet.nn.preparation import Preparation, prepare
 from napari_unet.nn.samples import median_diameter
-from napari_unet.nn.scaling import on_image_grid
+from napari_unet.nn.training_loop import for_images
 from napari_unet.pipeline.options import Options
 from napari_unet.pipeline.plan import make_plan
 from napari_unet.pipeline.reading import Source
-from napari_unet.training_settings import Training
+from napari_unet.training_settings import Loss, Training
 
 TINY = Training(
     steps=2, base_channels=2, depth=2, patch=32, batch=2, precision="float32"
@@ -140,8 +141,10 @@ def test_objects_are_brought_to_the_size_of_the_models(
     assert recipe.scale == pytest.approx(10 / median_diameter(images))
     assert recipe.diameter == pytest.approx(10, rel=0.03)
     check_seen(prepared, images, by_size=False)
+    recipe = for_images(recipe, prepared.start)
     read_me = write_readme(recipe, name="m", description="d", layers=())
     assert f"images scaled by {recipe.scale:.3g}" in read_me
+    assert f"each of which is {recipe.scale**2:.3g} pixels of the network" in read_me
     # Whoever gives a diameter gets the network's pixels by it.
     plan = make_plan(
         images[0].image, prepared.start.model, Options(axes="CYX", diameter=40.0)
@@ -153,14 +156,92 @@ def test_a_scaled_model_is_trained_further_at_its_scale(
     images: list[TrainingImage], make_model: Callable[..., Model]
 ) -> None:
     separation = nu.Separation(min_seed_size=40, min_size=80)
-    model = _instance_model(make_model, scale=0.5, separation=separation)
+    model = _instance_model(
+        make_model, scale=0.5, size_volume=0.25, separation=separation
+    )
     start = prepare(images, TINY, model).start
     assert start.model.recipe.scale == 0.5
     # Sizes in the file count the image's pixels, and while it learns the network's.
     assert start.model.recipe.separation.min_seed_size == 10
     assert start.model.recipe.separation.min_size == 20
-    assert on_image_grid(start.model.recipe.separation, start.volume) == separation
+    stored = for_images(start.model.recipe, start)
+    assert (stored.separation, stored.size_volume) == (separation, 0.25)
     assert prepare(images, TINY.replace(image_scale=1), model).start.volume == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, (40, 80)),  # as the images that they were counted in
+        ({"scale": 1.0}, (10, 20)),  # the network's own pixels
+        ({"diameter": 40.0}, (160, 320)),
+        ({"pixel_size": {"Y": 0.5, "X": 0.25}}, (80, 160)),
+        ({"scale": 1.0, "separation": nu.Separation(min_size=7)}, (10, 7)),
+    ],
+)
+def test_sizes_of_a_scaled_model_are_the_same_in_the_network(
+    make_model: Callable[..., Model],
+    options: dict[str, Any],
+    expected: tuple[int, int],
+) -> None:
+    known = {
+        "scale": 0.5,
+        "diameter": 10.0,
+        "pixel_size": (1.0, 1.0),
+        "separation": nu.Separation(min_seed_size=40, min_size=80),
+    }
+    image, given = np.zeros((64, 64)), Options(axes="YX", **options)
+    model = _instance_model(make_model, size_volume=0.25, **known)
+    found = make_plan(image, model, given).separation
+    assert (found.min_seed_size, found.min_size) == expected
+    # Of all other models sizes stay as they are, whatever the scale.
+    plain = make_plan(image, _instance_model(make_model, **known), given).separation
+    assert plain == given.separation.over(known["separation"])
+
+
+def test_training_further_leaves_sizes_alone(
+    images: list[TrainingImage], make_model: Callable[..., Model]
+) -> None:
+    """Three times, by pixel sizes that differ; the median image by 2: a volume of 4."""
+    sizes = (1.0, 0.5, 2.0)
+    images = [sized(i, Y=s, X=s) for i, s in zip(images, sizes, strict=True)]
+    separation = nu.Separation(min_seed_size=40, min_size=80)
+    model = _instance_model(make_model, pixel_size=(0.5, 0.5), separation=separation)
+    for _ in range(3):
+        start = prepare(images, TINY.replace(scale_to="pixel_size"), model).start
+        model = replace(start.model, recipe=for_images(start.model.recipe, start))
+        stored = model.recipe.separation
+        assert (stored.min_seed_size, stored.min_size) == (10, 20)
+        assert (model.recipe.size_volume, model.recipe.scale) == (4, 1)
+    # What an image of no known size needs is not known, and that is said.
+    plan = make_plan(images[0].image, model, Options(axes="CYX"))
+    assert any("that of this image is not known" in note for note in plan.notes)
+    assert plan.separation.min_size == 80
+
+
+def test_images_of_one_pixel_size_are_scaled_without_a_word(
+    images: list[TrainingImage], make_model: Callable[..., Model]
+) -> None:
+    images = [sized(image, Y=0.2, X=0.2) for image in images]
+    model = _instance_model(make_model, pixel_size=(0.4, 0.4))
+    prepared = prepare(images, TINY.replace(scale_to="pixel_size"), model)
+    assert prepared.start.model.recipe.scale == 0.5
+    check_seen(prepared, images, by_size=False)
+    check_seen(prepared, images, by_size=True)
+
+
+def test_the_cover_of_a_package_shows_what_the_scaled_model_finds(
+    make_model: Callable[..., Model],
+) -> None:
+    probabilities = np.zeros((3, 64, 64), np.float32)
+    probabilities[0], probabilities[:, 20:40, 20:40] = 1, [[[0]], [[1]], [[0]]]
+    image = np.zeros((1, 64, 64), np.float32)
+    example = Example(image, image, probabilities)
+    sizes = nu.Separation(min_seed_size=800, min_size=800)  # of 400 pixels found
+    for volume, is_found in ((1.0, False), (0.25, True)):
+        model = _instance_model(make_model, size_volume=volume, separation=sizes)
+        left, right = np.split(draw_cover(model, example), 2, axis=1)
+        assert (left != right).any() == is_found
 
 
 def test_it_learns_scaled_and_segments_unscaled(discs: Discs, tmp_path: Path) -> None:
@@ -210,6 +291,14 @@ def test_what_cannot_be_scaled_is_refused(
 ) -> None:
     with pytest.raises(SettingsError, match=problem):
         prepare(images, TINY.replace(**changes))
+
+
+def test_classes_have_no_diameter_to_scale_by(
+    images: list[TrainingImage], make_model: Callable[..., Model]
+) -> None:
+    training = TINY.replace(scale_to="diameter", loss=Loss(target="semantic"))
+    with pytest.raises(SettingsError, match="classes here, which have no diameter"):
+        prepare(images, training, _instance_model(make_model, diameter=10.0))
 
 
 def test_one_way_of_scaling_at_a_time() -> None:

@@ -29,7 +29,7 @@ from napari_unet.nn.samples import (
     normalise,
     pixel_sizes,
 )
-from napari_unet.settings import Normalization, Recipe, Separation
+from napari_unet.settings import Normalization, Recipe
 from napari_unet.training_settings import Training
 
 # Beyond this, a size is a mistake rather than another magnification.
@@ -60,9 +60,10 @@ class Scaling:
 
     @property
     def scale(self) -> float:
-        """What images of no known size are scaled by later."""
-        known = self.pixel_size is None and self.factors
-        return self.factors[0][0] if known else 1.0
+        """What images of no known size are scaled by later: what all were, or 1."""
+        each = [factor for factors in self.factors for factor in factors]
+        alike = bool(each) and np.allclose(each, each[0], rtol=0.01, atol=0)
+        return each[0] if alike else 1.0
 
     @property
     def volume(self) -> float:
@@ -139,13 +140,18 @@ def plan_scaling(
     recipe = None if model is None else model.recipe
     if training.scale_to == "pixel_size":
         return _to_pixel_size(images, recipe)
+    is_about_cells = training.loss.target != "semantic"
+    if training.scale_to == "diameter" and not is_about_cells:
+        raise SettingsError(
+            "Labels are classes here, which have no diameter to scale by.",
+            "Scale by pixel size, or give image_scale, a number.",
+        )
     if training.scale_to == "diameter":
         factor = _to_diameter(images, recipe)
     else:
         usual = 1.0 if recipe is None else recipe.scale
         factor = usual if training.image_scale is None else training.image_scale
     if factor == 1:
-        is_about_cells = training.loss.target != "semantic"
         other = _other_diameter(images, recipe) if is_about_cells else []
         return Scaling(notes=(*_differing(images), *other))
     _check(factor)
@@ -154,24 +160,6 @@ def plan_scaling(
         "segments as well, unless a pixel size or a diameter says otherwise."
     )
     return Scaling(tuple((factor,) * i.labels.ndim for i in images), notes=(note,))
-
-
-def on_image_grid(separation: Separation, volume: float) -> Separation:
-    """Return the sizes, which count network pixels, in pixels of the image.
-
-    Parameters
-    ----------
-    separation
-        As it was tuned.
-    volume
-        Network pixels in an image pixel.
-    """
-    if volume == 1:
-        return separation
-    return separation.replace(
-        min_seed_size=max(1, round(separation.min_seed_size / volume)),
-        min_size=round(separation.min_size / volume),
-    )
 
 
 def _to_diameter(images: Sequence[TrainingImage], recipe: Recipe | None) -> float:

@@ -33,7 +33,6 @@ from napari_unet.nn.device import is_out_of_memory, release_memory
 from napari_unet.nn.kernels import training_kernels
 from napari_unet.nn.losses import Batch
 from napari_unet.nn.optimisation import peak_rate, rate_factor, seeded
-from napari_unet.nn.scaling import on_image_grid
 from napari_unet.nn.step import take_step
 from napari_unet.nn.training_plan import Start
 from napari_unet.nn.training_state import Progress, TrainingState
@@ -322,5 +321,5 @@ class Loop:
 
 def for_images(recipe: Recipe, start: Start) -> Recipe:
     """Return the recipe as it is stored: objects are told apart on the image's grid."""
-    separation = on_image_grid(recipe.separation, start.volume)
-    return recipe.replace(separation=separation)
+    separation = recipe.separation.scaled(1 / start.volume)
+    return recipe.replace(separation=separation, size_volume=start.volume)

@@ -34,7 +34,7 @@ from napari_unet.nn.samples import (
     median_diameter,
     relative_spacing,
 )
-from napari_unet.nn.scaling import Scaling, on_image_grid
+from napari_unet.nn.scaling import Scaling
 from napari_unet.nn.unet import UNet
 from napari_unet.settings import Architecture, Recipe
 from napari_unet.training_settings import Training
@@ -206,10 +206,10 @@ def describe(
     if instances and not separation.model_fields_set:
         separation = first_separation(image.labels for image in images)
     elif instances:  # of a model whose images were scaled, it counts their pixels
-        volume = recipe.scale**recipe.architecture.ndim
-        separation = on_image_grid(separation, 1 / volume)
+        separation = separation.scaled(recipe.size_volume)
     return recipe.replace(
         separation=separation,
+        size_volume=1.0,
         task=objective.task,
         activation="softmax",
         pixel_size=common_pixel_size(images),

@@ -6,6 +6,7 @@ viewer plans, checks and draws while the network itself lives in another process
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -32,6 +33,10 @@ from napari_unet.settings import Normalization, Recipe, Separation, Tiling
 
 # Beyond this, a pixel size is a mistake in the metadata rather than an image.
 LARGEST_FACTOR = 100.0
+UNSCALED = (
+    "The model learned from images that were scaled to one pixel size; that of this "
+    "image is not known, so it stays as it is."
+)
 
 
 class ModelFacts(Protocol):
@@ -132,10 +137,11 @@ def make_plan(
             recipe.refusal, "Choose a model from one image to probabilities."
         )
     axes, channels, guesses = _plan_axes(level0, model, options)
-    resampling, scaled = _plan_resampling(axes, model, options)
+    factors = _factors(axes, model, options)
+    resampling, scaled = _plan_resampling(axes, recipe, factors)
     shape = axes.spatial_shape if resampling is None else resampled_shape(resampling)
     grid = _plan_grid(shape, model, options.tiling)
-    separation = options.separation.over(recipe.separation)
+    separation = options.separation.over(_own_separation(recipe, factors))
     check_link(axes, separation)
     return Plan(
         image=level0,
@@ -200,11 +206,10 @@ def _looks_rgb(image: ArrayLike, axes: str | None) -> bool:
 
 
 def _plan_resampling(
-    axes: AxesPlan, model: ModelFacts, options: Options
+    axes: AxesPlan, recipe: Recipe, factors: tuple[float, ...] | None
 ) -> tuple[Resampling | None, list[str]]:
-    factors = _factors(axes, model, options)
     if factors is None:
-        return None, []
+        return None, [UNSCALED] if recipe.size_volume != 1 else []
     shown = " x ".join(f"{factor:.3g}" for factor in factors)
     if any(not 1 / LARGEST_FACTOR <= f <= LARGEST_FACTOR for f in factors):
         raise SettingsError(
@@ -250,6 +255,13 @@ def _factors(
         return None if recipe.scale == 1 else (recipe.scale,) * ndim
     pairs = zip(sizes, recipe.pixel_size, strict=True)
     return tuple(image / network for image, network in pairs)
+
+
+def _own_separation(recipe: Recipe, factors: tuple[float, ...] | None) -> Separation:
+    """Return the model's; sizes count pixels of this image, if others were scaled."""
+    if recipe.size_volume == 1:
+        return recipe.separation
+    return recipe.separation.scaled(recipe.size_volume / math.prod(factors or ()))
 
 
 def _plan_grid(shape: tuple[int, ...], model: ModelFacts, tiling: Tiling) -> Grid:

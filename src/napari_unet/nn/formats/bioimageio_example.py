@@ -74,11 +74,13 @@ def make_example(model: Model) -> Example:
 def draw_cover(model: Model, example: Example) -> npt.NDArray[np.uint8]:
     """Return a picture twice as wide as high: the image, and the objects found."""
     recipe, stored = model.recipe, to_fixed_point(example.probabilities.clip(0, 1))
+    # The picture has the network's pixels, of which sizes count others.
+    separation = recipe.separation.scaled(recipe.size_volume)
     semantic = recipe.task == "semantic"
     labels = (
         separate_semantic(stored)
         if semantic
-        else separate_instances(stored, recipe.channels, recipe.separation)
+        else separate_instances(stored, recipe.channels, separation)
     )
     image = _centre(example.image[0], labels.shape)
     if image.ndim == 3:

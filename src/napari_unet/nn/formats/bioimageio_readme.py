@@ -30,7 +30,7 @@ pip install napari-unet-cells
 napari-unet segment image.tif -m this_package.zip -o labels.tif
 ```
 
-{separation}
+{separation}{sizes}
 
 ## Tiling
 
@@ -60,6 +60,10 @@ SCALED = (
     " The network learned from images scaled by {scale:.3g}, which no step can say: "
     "scale others alike. napari-unet-cells does so by itself."
 )
+SIZES = (
+    "\n\nmin_seed_size and min_size count pixels of images before they are scaled, "
+    "each of which is {volume:.3g} pixels of the network."
+)
 LOCAL = (
     "The result does not depend on how an image is cut, if tiles overlap by the halo "
     "and begin at multiples of the step that the description gives."
@@ -84,7 +88,7 @@ def write_readme(
         Those whose result depends on the tile.
     """
     arch, normalization = recipe.architecture, recipe.normalization
-    sizes = recipe.pixel_size
+    sizes, volume = recipe.pixel_size, recipe.size_volume
     shown = "" if sizes is None else " x ".join(f"{size:g}" for size in sizes)
     with_activation = recipe.activation != "none"
     return TEXT.format(
@@ -100,6 +104,7 @@ def write_readme(
         high=normalization.high,
         scale="" if recipe.scale == 1 else SCALED.format(scale=recipe.scale),
         separation=_table(recipe.separation.model_dump()),
+        sizes="" if volume == 1 else SIZES.format(volume=volume),
         tiling=DEPENDENT.format(layers=", ".join(layers[:3])) if layers else LOCAL,
         validation=_table(recipe.scores) or "The checkpoint holds no scores.",
         training=_table(recipe.training) or "The checkpoint does not say.",
