@@ -318,6 +318,10 @@ def test_pairing_is_plain_data(tmp_path: Path) -> None:
         ({"background": 0, "tumour": 1, "ignore": 9}, ("background", "tumour")),
         ({"cell": 1, "ignore": 9, "ground": 0}, ("ground", "cell")),
         ({"0": "background", "1": "cell", "2": "edge"}, ("background", "cell", "edge")),
+        ({"background": "0", "cell": "1", "ignore": "9"}, ("background", "cell")),
+        ({"background": 0, "cell": "1"}, ("background", "cell")),
+        ({"0": "background", "1": "cell", "9": "ignore"}, ("background", "cell")),
+        ({"background": "none", "cell": "1"}, ()),
         ({"background": 0, "whole": [1, 2], "core": [2]}, ()),  # regions that overlap
         ({"background": 0, "cell": 2}, ()),
         ({"ignore": 9}, ()),
@@ -330,7 +334,7 @@ def test_dataset_json_names_the_classes(
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
     images = load_pairs(find_pairs(tmp_path))
     assert [image.classes for image in images] == [names] * 3
-    ignored = 9 if "ignore" in labels else None
+    ignored = 9 if "ignore" in {*labels, *map(str, labels.values())} else None
     assert {p.ignore_label for p in find_pairs(tmp_path)} == {ignored}
 
 

@@ -41,7 +41,7 @@ def read_dataset(path: Path) -> Dataset:
         return Dataset()
     try:
         described: Any = json.loads(path.read_text(encoding="utf-8"))
-        values = dict(described["labels"])
+        values = _by_name(described["labels"])
         ignore = values.pop(IGNORE, None)
         return Dataset(None if ignore is None else int(ignore), _names(values))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -51,10 +51,25 @@ def read_dataset(path: Path) -> Dataset:
         ) from error
 
 
+def _by_name(labels: Any) -> dict[str, Any]:
+    """Return values by name: {name: number}, which once was {number: name}.
+
+    Numbers may be text.
+    """
+    values = {str(name): _number(value) for name, value in dict(labels).items()}
+    if values and all(isinstance(value, str) for value in values.values()):
+        return {name: _number(number) for number, name in values.items()}
+    return values
+
+
+def _number(value: Any) -> Any:
+    """Return what a text counts, if it does; all else as it is."""
+    text = value.strip() if isinstance(value, str) else ""
+    return int(text) if text.isdecimal() else value
+
+
 def _names(values: dict[str, Any]) -> tuple[str, ...]:
-    """Return the names if they count 0, 1, 2, ...: {name: number}, once the reverse."""
-    if all(isinstance(name, str) for name in values.values()):
-        values = {name: int(number) for number, name in values.items()}
+    """Return the names if they count 0, 1, 2, ..."""
     numbered = {n: name for name, n in values.items() if isinstance(n, int)}
     if sorted(numbered) != list(range(len(values))):
         return ()
