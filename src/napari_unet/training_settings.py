@@ -6,13 +6,15 @@ Kept apart from `settings`, which a user who only segments reads; the same rules
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from napari_unet.errors import SettingsError
 from napari_unet.settings import Fraction, Normalization, Settings
 
 Span = tuple[float, float]
+IN_PIXELS = "give sigma in micrometres: those of the presets are in pixels"
 
 
 class Augmentation(Settings):
@@ -184,6 +186,20 @@ class Loss(Settings):
     distance: Annotated[float, Field(ge=0)] = Field(
         1.0, description="Weight of the distance term, where there is that channel."
     )
+
+    @model_validator(mode="after")
+    def _sigma_in_its_unit(self) -> Self:
+        if self.sigma_unit != "pixels" and "sigma" not in self.model_fields_set:
+            raise ValueError(IN_PIXELS)
+        return self
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a validated copy with `changes`; another unit needs another sigma."""
+        unit = changes.get("sigma_unit", "pixels")
+        changed = unit != "pixels" and self.sigma_unit == "pixels"
+        if changed and "sigma" not in changes:
+            raise SettingsError(f"Loss: {IN_PIXELS}.", "Give sigma beside sigma_unit.")
+        return super().replace(**changes)
 
     @classmethod
     def ronneberger2015(cls) -> Self:

@@ -18,11 +18,12 @@ from napari_unet.core.targets import IGNORED, carve_gap
 from napari_unet.errors import AxesError, SettingsError
 from napari_unet.io.training_data import from_arrays
 from napari_unet.io.training_image import TrainingImage
+from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.losses import Batch, plan_objective
 from napari_unet.nn.preparation import prepare
 from napari_unet.nn.samples import class_weights, prepare_samples
 from napari_unet.nn.training_setup import make_samples
-from napari_unet.training_settings import Augmentation, Loss, Training
+from napari_unet.training_settings import LOSSES, Augmentation, Loss, Training
 
 TINY = Training(
     steps=2, base_channels=2, depth=2, patch=32, batch=2, precision="float32"
@@ -149,11 +150,31 @@ def test_sigma_in_micrometres_stays_so_when_images_are_scaled(discs: Discs) -> N
 def test_sigma_in_micrometres_needs_a_pixel_size(discs: Discs, tmp_path: Path) -> None:
     pairs = [discs(seed) for seed in range(2)]
     training = TINY.replace(loss=Loss(sigma=2.0, sigma_unit="micrometres"))
+    out, begun = tmp_path / "n.safetensors", tmp_path / "n.safetensors.resume.pt"
+    begun.write_bytes(b"hours of work")
     with pytest.raises(SettingsError, match=r"image \d is not known, but sigma"):
-        nu.train(pairs, training, out=tmp_path / "m.safetensors")
-    out = tmp_path / "n.safetensors"
+        prepare(from_arrays(pairs), training)  # what a dry run shows
+    with pytest.raises(SettingsError, match=r"image \d is not known, but sigma"):
+        nu.train(pairs, training, out=out, overwrite=True)
+    assert begun.read_bytes() == b"hours of work"
+    begun.unlink()
+    # Where there is no border term, no unit is needed.
+    prepare(from_arrays(pairs), training.replace(loss=training.loss.replace(w0=0)))
     report = nu.train(pairs, training, out=out, pixel_size=0.4)
     assert report.recipe.pixel_size == (0.4, 0.4)
+
+
+@pytest.mark.parametrize("preset", sorted(LOSSES))
+def test_micrometres_need_a_sigma_of_their_own(preset: str) -> None:
+    """That of a preset counts pixels."""
+    loss = LOSSES[preset]()
+    with pytest.raises(SettingsError, match="give sigma in micrometres"):
+        loss.replace(sigma_unit="micrometres")
+    with pytest.raises(SettingsError, match="give sigma in micrometres"):
+        Loss.parse({"sigma_unit": "micrometres"}).over(loss)
+    given = loss.replace(sigma=2.0, sigma_unit="micrometres")
+    assert given.replace(w0=3.0).sigma == 2.0
+    assert Loss.parse(given.model_dump()) == given
 
 
 @pytest.mark.parametrize(("weights", "ratio"), [("none", 1), ("balance", 3.5)])
@@ -303,10 +324,34 @@ def test_black_and_white_masks_are_two_classes(discs: Discs, tmp_path: Path) -> 
     (one, scores), (other, same) = found
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert scores == same
-    # Beside other numbers 255 stays what is not annotated.
-    void = semantic_pairs(discs)
-    void[0][1][:10] = 255
-    assert not any("255" in n for n in prepare(from_arrays(void), training).notes)
+
+
+@pytest.mark.parametrize("known", ["no names", "settings", "data", "model"])
+def test_elsewhere_255_is_not_annotated(
+    discs: Discs, make_model: Callable[..., Model], known: str
+) -> None:
+    """Beside other classes, or where more than two are named: as -1 throughout."""
+    names, model = ("ground", "odd", "even"), None
+    training = TINY.replace(loss=Loss(target="semantic"))
+    pairs = semantic_pairs(discs)
+    for _, labels in pairs:
+        labels[:10] = 255
+        if known != "no names":
+            labels[labels != 255] = 0
+    images = from_arrays(pairs)
+    if known == "settings":
+        training = training.replace(classes=names)
+    elif known == "data":
+        images = [replace(image, classes=names) for image in images]
+    elif known == "model":
+        recipe = {"channels": names, "task": "semantic"}
+        model = make_model(out_channels=3, recipe=recipe)
+    prepared = prepare(images, training, model)
+    assert not any("255" in note for note in prepared.notes)
+    assert not any(found.rule == "class_numbers" for found in prepared.findings)
+    for image, (_, labels) in zip(prepared.images, pairs, strict=True):
+        expected = np.where(labels == 255, -1, labels.astype(np.int32))
+        np.testing.assert_array_equal(image.labels, expected)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,17 @@ def are_masks(labels: Iterable[NDArray[Any]]) -> bool:
     return found
 
 
+def without_void(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return classes with -1 where 255 says that nothing is annotated.
+
+    Parameters
+    ----------
+    labels
+        Whole numbers of a signed type.
+    """
+    return np.where(labels == WHITE, labels.dtype.type(-1), labels)
+
+
 def as_classes(labels: NDArray[Any]) -> NDArray[Any]:
     """Return a mask as classes 0 and 1; what is not annotated stays negative."""
     return np.where(labels == WHITE, labels.dtype.type(1), labels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from napari_unet.core.black_white import NOTE, are_masks, as_classes
+from napari_unet.core.black_white import NOTE, are_masks, as_classes, without_void
 from napari_unet.core.channels import plan_channels
 from napari_unet.errors import AxesError
 from napari_unet.io.training_image import TrainingImage, as_planes
@@ -68,13 +68,21 @@ def fit_images(
     return fitted, [*notes, *dict.fromkeys(said)]
 
 
-def classes_of_masks(
-    images: Sequence[TrainingImage],
+def as_semantic(
+    images: Sequence[TrainingImage], names: tuple[str, ...]
 ) -> tuple[list[TrainingImage], list[str]]:
-    """Take black-and-white masks for two classes, and say so."""
-    if not are_masks(image.labels for image in images):
-        return list(images), []
-    return [replace(i, labels=as_classes(i.labels)) for i in images], [NOTE]
+    """Take black-and-white masks for two classes, and say so; else 255 is void.
+
+    Parameters
+    ----------
+    images
+        Their labels are classes.
+    names
+        Of the classes, if they are known: of three, 0 and 255 are no two.
+    """
+    if len(names) <= 2 and are_masks(image.labels for image in images):
+        return [replace(i, labels=as_classes(i.labels)) for i in images], [NOTE]
+    return [replace(i, labels=without_void(i.labels)) for i in images], []
 
 
 def _n_channels(images: Sequence[TrainingImage], model: Model | None) -> int | None:

@@ -17,10 +17,12 @@ from napari_unet.core.split_parts import Split
 from napari_unet.core.training_doctor import Finding, examine_data
 from napari_unet.io.training_image import TrainingImage
 from napari_unet.nn.checkpoint import Model
-from napari_unet.nn.fine_tuning import adopt_settings
-from napari_unet.nn.fitting import classes_of_masks, fit_images
+from napari_unet.nn.fine_tuning import adopt_settings, class_names
+from napari_unet.nn.fitting import as_semantic, fit_images
 from napari_unet.nn.samples import (
+    check_sigma,
     class_weights,
+    named_by_data,
     normalise,
     prepare_samples,
     relative_spacing,
@@ -82,11 +84,14 @@ def prepare(
         If images, settings and model do not fit together.
     """
     given, fitting = fit_images(images, model)
+    names = training.classes
     if model is not None:
         training = adopt_settings(training, model.recipe)
+        names = class_names(training, model.recipe)
     if training.loss.target == "semantic":
-        given, said = classes_of_masks(given)
+        given, said = as_semantic(given, names or named_by_data(given))
         fitting += said
+    check_sigma(given, training.loss)
     scaling = plan_scaling(given, training, model)
     fitted = scaling.apply(given, training.normalization)
     start = plan_training(fitted, training, model, name=name, scaling=scaling)

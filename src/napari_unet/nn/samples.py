@@ -131,7 +131,7 @@ def make_weight(
     classes have no weights of their own.
     """
     labels, spacing = image.labels, relative_spacing(image)
-    if loss.target == "semantic" or not loss.w0:
+    if not _has_border(loss):
         return _apart(np.zeros(labels.shape, np.float32), by_class)
     cells = carve_gap(labels) if loss.target == "two_class" else labels
     sigma = _sigma(image, loss)
@@ -141,6 +141,17 @@ def make_weight(
         cells, loss.w0, sigma, class_weights=(0.0, 0.0), spacing=spacing
     )
     return _apart(border, by_class)
+
+
+def check_sigma(images: Iterable[TrainingImage], loss: Loss) -> None:
+    """Raise `SettingsError` if the reach of the border weights is not known in one."""
+    if _has_border(loss):
+        for image in images:
+            _sigma(image, loss)
+
+
+def _has_border(loss: Loss) -> bool:
+    return loss.target != "semantic" and loss.w0 > 0
 
 
 def _sigma(image: TrainingImage, loss: Loss) -> float:
@@ -214,7 +225,7 @@ def find_classes(
         If there are more classes than names, or more than fit.
     """
     largest = max((_largest_class(image.labels) for image in images), default=0)
-    names = names or _named_by_data(images)
+    names = names or named_by_data(images)
     if not names:
         return ("background", *(f"class_{i}" for i in range(1, largest + 1)))
     if largest >= len(names):
@@ -225,7 +236,7 @@ def find_classes(
     return names
 
 
-def _named_by_data(images: Sequence[TrainingImage]) -> tuple[str, ...]:
+def named_by_data(images: Sequence[TrainingImage]) -> tuple[str, ...]:
     """Return the names that all images agree on, unless they are those of cells."""
     found = {image.classes for image in images}
     names = found.pop() if len(found) == 1 else ()
