@@ -220,3 +220,23 @@ def test_nothing_is_said_while_the_page_is_open(make_napari_viewer, qtbot, page)
     watch.look()
     assert said == ["tls://gpu:1"]
     assert not watch._rest.isActive(), "it is no longer told"
+
+
+def test_train_gives_the_worker_of_another_address_back(
+    make_napari_viewer, qtbot, page
+):
+    from napari_unet.plugin import shared_engine
+    from napari_unet.plugin.train_widget import TrainWidget
+
+    viewer = make_napari_viewer()
+    widget = TrainWidget(viewer)
+    with qtbot.waitSignal(widget._warming.ready, timeout=WAIT):
+        viewer.window.add_dock_widget(widget, name="Train")
+    engine = widget._engine()
+    with qtbot.waitSignal(widget._preferences.changed, timeout=WAIT):
+        page.compute.device = "cpu"
+    assert widget._engine() is engine
+    with qtbot.waitSignal(widget._preferences.changed, timeout=WAIT):
+        page.compute.address = "tls://elsewhere:8786"
+    assert id(widget._user) not in shared_engine._users
+    assert widget._engine().compute == Compute("tls://elsewhere:8786")

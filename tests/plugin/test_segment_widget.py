@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import napari_unet as nu
+from napari_unet.errors import WorkerError
 from napari_unet.plugin.segment_choice import SegmentChoice
 
 pytestmark = pytest.mark.gui
@@ -254,3 +256,23 @@ def _tooltip(field, top) -> str:
             return field.toolTip()
         field = field.parentWidget()
     return ""
+
+
+def test_a_failure_beside_a_run_enables_nothing(make_napari_viewer, monkeypatch):
+    from napari_unet.plugin.segment_run import SegmentRun
+    from napari_unet.plugin.segment_widget import SegmentWidget
+
+    viewer = make_napari_viewer()
+    image = viewer.add_image(np.zeros((32, 32), np.uint8), name="image")
+    widget = SegmentWidget(viewer)
+    widget._run.outputs = SimpleNamespace(n_cells=1, source=image)
+    error = WorkerError("It ended.", "Try again.")
+    with monkeypatch.context() as running:
+        running.setattr(SegmentRun, "is_running", True)
+        widget._on_failed(error)
+        assert not widget.tuning.verify.isEnabled()
+        assert not widget.tuning.copy.isEnabled()
+    widget._on_failed(error)
+    assert widget.tuning.copy.isEnabled()
+    widget._run.outputs = None
+    widget.detach()
