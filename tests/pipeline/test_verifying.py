@@ -35,13 +35,19 @@ def test_blended_tiles_of_a_network_that_changes_nothing(region):
         activation="sigmoid",
     )
     card = ModelCard("hand", recipe, "0" * 64, (), (AXIS,) * 2, 100.0, ("norm",))
-    engine = SimpleNamespace(submit=lambda _, __, pixels: pixels, result=lambda it: it)
+    dropped: list[object] = []
+    engine = SimpleNamespace(
+        submit=lambda _, __, pixels: pixels,
+        result=lambda it: it,
+        drop=dropped.extend,
+    )
     plan = make_plan(IMAGE, card, options(region))
     found = verify(plan, WorkerBackend(engine, SimpleNamespace()))
     sizes = [part.stop - part.start for part in plan.region.box]
     assert found.n_pixels == np.prod(sizes)
     assert found.steps <= 1
     assert not found.exact
+    assert not dropped, "every tile was waited for"
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
