@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -59,12 +60,16 @@ print("HEAVY", heavy, [name for name in sys.modules if name.startswith(ours)])
 """
 
 
+def _play(script: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=600
+    )
+
+
 def test_neither_torch_nor_our_kernels_enter_the_viewers_process(tmp_path):
     script = tmp_path / "session.py"
     script.write_text(SESSION)
-    found = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=600
-    )
+    found = _play(script)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "HEAVY [] []" in found.stdout
 
@@ -110,13 +115,38 @@ main()
 """
 
 
-def test_the_napari_command_opens_the_widget(tmp_path):
+def test_the_napari_command_opens_the_widget_and_ends_while_it_reads(tmp_path):
     script = tmp_path / "command.py"
     script.write_text(COMMAND)
-    found = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=300
-    )
+    found = _play(script)
     assert "DOCKED" in found.stdout, found.stdout + found.stderr
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+ENDS = """
+import threading, time
+from qtpy.QtWidgets import QApplication
+from napari_unet.engine.client import Engine
+from napari_unet.plugin.job import Job, once
+
+application = QApplication([])
+engine, job, is_in_work = Engine(), Job(), threading.Event()
+
+def wait():
+    future = engine.submit(time.sleep, 1000)
+    is_in_work.set()
+    return engine.result(future)
+
+job.start(once(wait))
+assert is_in_work.wait(300)
+"""
+
+
+def test_python_may_end_while_a_job_runs(tmp_path):
+    script = tmp_path / "ends.py"
+    script.write_text(ENDS)
+    found = _play(script)
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 def _callbacks(viewer) -> int:

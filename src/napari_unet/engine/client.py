@@ -67,7 +67,7 @@ class Engine:
         self._place: list[str] | None = None
         self._ended: WorkerError | None = None
         self._is_closed = False
-        atexit.register(self.release)
+        atexit.register(self.close)
 
     @property
     def pid(self) -> int | None:
@@ -207,7 +207,7 @@ class Engine:
         with self._lock:
             self._is_closed = True
         self.release()
-        atexit.unregister(self.release)
+        atexit.unregister(self.close)
 
     def card(
         self,

@@ -219,7 +219,7 @@ def connect(address: str, security: Any = None) -> Cluster:
             address, security=security, timeout=CONNECT_TIMEOUT, set_as_default=False
         )
     cluster = Cluster(client)
-    cluster._stack.enter_context(unlogged("client", "core"))
+    cluster._stack.enter_context(unlogged("distributed.client", "distributed.core"))
     cluster._stack.callback(_close, client)
     return cluster
 

@@ -31,8 +31,8 @@ def is_ended(error: Exception) -> bool:
 
 @contextlib.contextmanager
 def unlogged(*names: str) -> Iterator[None]:
-    """Keep what these loggers of distributed say of a lost connection to themselves."""
-    loggers = [logging.getLogger(f"distributed.{name}") for name in names]
+    """Keep what these loggers say of a lost connection to themselves."""
+    loggers = [logging.getLogger(name) for name in names]
     for each in loggers:
         each.addFilter(_nothing)
     try:
@@ -44,7 +44,8 @@ def unlogged(*names: str) -> Iterator[None]:
 
 def close_quietly(client: Client) -> None:
     """Close a connection whose other end may be dead, which is no news by now."""
-    with unlogged("client"):
+    # Python ends its threads first: what waits for a task cannot be told of the end.
+    with unlogged("distributed.client", "tornado.application"):
         try:
             client.close(timeout=2)
         except Exception as error:

@@ -7,10 +7,11 @@ in a worker, an error is a result like another.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import logging
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,10 @@ logger = logging.getLogger(__name__)
 Make = Callable[[], Generator[Any, None, Any]]
 
 _CANCELLED = object()
+
+# Milliseconds that Python's end waits for jobs that were cancelled.
+PATIENCE = 10_000
+_running: set[threading.Event] = set()
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ def _closing_worker() -> Any:
     return ClosingWorker
 
 
-def _set_all(events: list[threading.Event]) -> None:
+def _set_all(events: Iterable[threading.Event]) -> None:
     for event in events:
         event.set()
 
@@ -156,6 +161,7 @@ def _guarded(make: Make, cancelled: threading.Event) -> Generator[Any, None, Any
     # preview from starting where the pool has as few threads as there are cores.
     pool = QThreadPool.globalInstance()
     pool.releaseThread()
+    _running.add(cancelled)
     try:
         job = make()
         try:
@@ -173,8 +179,21 @@ def _guarded(make: Make, cancelled: threading.Event) -> Generator[Any, None, Any
         logger.debug("unexpected", exc_info=True)
         return _Failed(unexpected(error))
     finally:
+        _running.discard(cancelled)
         pool.reserveThread()
     return _CANCELLED
+
+
+@atexit.register
+def _end_all() -> None:
+    """Let every job end while Qt's objects are there to be told of it.
+
+    Qt's objects go with Python, threads of Qt's pool do not: one that then reports its
+    end would abort the process. Engines are made later than this is registered, so they
+    are closed by now, and nothing waits for a worker.
+    """
+    _set_all(tuple(_running))
+    QThreadPool.globalInstance().waitForDone(PATIENCE)
 
 
 def unexpected(error: Exception) -> UnexpectedError:
