@@ -152,7 +152,7 @@ def test_scoring_is_cancelled_and_all_goes_on(viewer, qtbot, one_worker):
     cells = viewer.add_labels(frames, name="cells", **labelled)
     widget = EvaluateWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Evaluate")
-    with qtbot.waitSignal(widget._run.progress, timeout=10 * WAIT):
+    with qtbot.waitSignal(widget._score.progress, timeout=10 * WAIT):
         widget.button.click()
     worker = one_worker.pid
     assert widget.button.text() == "Cancel"
@@ -302,7 +302,7 @@ def test_painting_is_scored_when_the_hand_rests(scored, viewer, qtbot):
 def test_undo_by_key_is_scored_and_measured(scored, viewer, qtbot, one_worker):
     cells = viewer.layers["cells"]
     with qtbot.waitSignal(scored.measured, timeout=10 * WAIT):
-        scored.measure_button.click()
+        scored.measuring.button.click()
     both = [scored.scored, scored.measured]
     with qtbot.waitSignals(both, timeout=10 * WAIT):
         cells.fill((30, 35), 0)
@@ -356,7 +356,7 @@ def test_measurements_are_features_and_a_file(
     from napari_unet.io.tables import read_table
 
     with qtbot.waitSignal(scored.measured, timeout=10 * WAIT):
-        scored.measure_button.click()
+        scored.measuring.button.click()
     features = viewer.layers["cells"].features.set_index("index")
     assert features["area"].tolist() == [0, 100, 100, 230, 40, 40, 100]
     assert features["error"][16] == "false"
@@ -373,16 +373,17 @@ def test_measurements_are_features_and_a_file(
 def test_measurements_do_not_go_to_a_layer_that_is_chosen_meanwhile(
     opened, viewer, qtbot, monkeypatch
 ):
-    from napari_unet.plugin import evaluate_run
+    from napari_unet.plugin import evaluate_widget
 
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(*_):
         begun.set()
         assert go_on.wait(WAIT / 1000)
+        yield from ()
         return {"label": np.array([11]), "area": np.array([100])}
 
-    monkeypatch.setattr(evaluate_run, "measure_layer", slow)
+    monkeypatch.setattr(evaluate_widget, "iter_measurements", slow)
     other = viewer.add_labels(result_image(), name="other", scale=(0.5, 0.5))
     said = []
     opened.measured.connect(said.append)
@@ -390,12 +391,130 @@ def test_measurements_do_not_go_to_a_layer_that_is_chosen_meanwhile(
     opened.measure()
     qtbot.waitUntil(begun.is_set, timeout=WAIT)
     opened.set_value(opened.value().replace(labels="other"))
-    go_on.set()
-    qtbot.waitUntil(lambda: not opened._run._measure.is_running, timeout=WAIT)
+    with qtbot.waitSignal(opened.measuring_stopped, timeout=WAIT):
+        go_on.set()
     assert said == []
     assert opened.table is None
+    assert opened.measuring.button.text() == "Measure"
     assert "area" not in other.features
     assert opened.text.text() == ""
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+def test_lazy_series_are_measured_frame_by_frame_and_not_here(
+    viewer, qtbot, monkeypatch, channels
+):
+    """The table is that of the whole series, to the last bit."""
+    from napari_unet.core.measure import measure_stack
+    from napari_unet.plugin.evaluate_widget import EvaluateWidget
+
+    rng = np.random.default_rng(7)
+    found = np.stack([result_image(), truth_image(), np.roll(result_image(), 2, 1)])
+    image = rng.random((2, *found.shape)).astype(np.float32)
+    axes = {"axes": "TYX", "spatial_axes": "YX", "pixel_size": (0.5, 0.4)}
+    letters = "tyx"
+    if channels is None:
+        image = image[:1]
+        stored = image[0]
+    else:
+        letters = letters[:channels] + "c" + letters[channels:]
+        stored = np.moveaxis(image, 0, channels)
+    direct = measure_stack(found, image, **axes)
+    scale = {"t": 1, "y": 0.5, "x": 0.4, "c": 1}
+    placed = {"scale": [scale[a] for a in letters], "axis_labels": tuple(letters)}
+    lazy = {"image": Lazy(stored), "cells": Lazy(found)}
+    viewer.add_image(
+        lazy["image"], name="image", contrast_limits=(0, 1), units="um", **placed
+    )
+    viewer.add_labels(
+        lazy["cells"],
+        name="cells",
+        scale=(1, 0.5, 0.4),
+        axis_labels=tuple("tyx"),
+        units="um",
+    )
+    widget = EvaluateWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Evaluate")
+    for pixels in lazy.values():
+        pixels.reads.clear()
+
+    def here(*_, **__):
+        raise AssertionError("measured in napari's process")
+
+    monkeypatch.setattr("napari_unet.core.measure.measure_objects", here)
+    said = []
+    widget._measure.progress.connect(lambda *done: said.append(done))
+    with qtbot.waitSignal(widget.measured, timeout=10 * WAIT):
+        widget.measuring.button.click()
+    assert said == [(1, 3), (2, 3), (3, 3)]
+    assert list(widget.table) == list(direct)
+    for name, column in direct.items():
+        assert widget.table[name].dtype == column.dtype
+        assert widget.table[name].tobytes() == column.tobytes()
+    aside = [
+        [size for in_window, size in pixels.reads if not in_window]
+        for pixels in lazy.values()
+    ]
+    assert aside == [[found[0].size * len(image)] * 3, [found[0].size] * 3]
+    viewer.dims.set_current_step(viewer.dims.ndim - 3, 0)
+    frame = widget.table["t"] == 0
+    shown = viewer.layers["cells"].features["area"].tolist()
+    assert shown == [0, *widget.table["area"][frame].tolist()]
+
+
+def test_measuring_is_cancelled_and_the_viewer_is_as_it_was(viewer, qtbot, one_worker):
+    from napari_unet.plugin.evaluate_widget import EvaluateWidget
+
+    frames = np.repeat(np.eye(8, dtype=np.int32)[None], 20_000, axis=0)
+    cells = viewer.add_labels(frames, name="cells", axis_labels=("T", "Y", "X"))
+    cells.features = {"index": [0, 1], "mine": [3, 4]}
+    widget = EvaluateWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Evaluate")
+    with qtbot.waitSignal(widget._measure.progress, timeout=10 * WAIT):
+        widget.measuring.button.click()
+    worker = one_worker.pid
+    assert widget.measuring.button.text() == "Cancel"
+    assert widget.text.text() == "Measured 1 of 20000."
+    said = []
+    widget.measured.connect(said.append)
+    before = cells.data
+    with qtbot.waitSignal(widget.measuring_stopped, timeout=WAIT):
+        widget.measuring.button.click()
+    assert said == []
+    assert widget.table is None
+    assert not widget.measuring.save_button.isEnabled()
+    assert cells.data is before
+    assert cells.features.to_dict("list") == {"index": [0, 1], "mine": [3, 4]}
+    assert widget.measuring.button.text() == "Measure"
+    assert widget.text.text() == "Cancelled."
+    cells.data = frames[:2]
+    with qtbot.waitSignal(widget.measuring_stopped, timeout=WAIT):
+        widget.measuring.button.click()
+    assert widget.table["area"].tolist() == [8, 8]
+    assert one_worker.pid == worker
+
+
+def test_labels_of_a_part_are_measured_with_what_lies_under_them(viewer, qtbot):
+    from napari_unet.plugin.evaluate_widget import EvaluateWidget
+
+    image = np.zeros((3, 20, 20), np.uint8)
+    image[2, 5:9, 6:9] = 200
+    viewer.add_image(image, name="image", axis_labels=("T", "Y", "X"))
+    labels = np.zeros((1, 10, 10), np.int32)
+    labels[0, 1:5, 2:5] = 4
+    part = {"start": [2, 4, 4], "of": [3, 20, 20]}
+    viewer.add_labels(
+        labels,
+        name="cells",
+        axis_labels=("T", "Y", "X"),
+        metadata={"napari_unet": {"part": part}},
+    )
+    widget = EvaluateWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Evaluate")
+    with qtbot.waitSignal(widget.measured, timeout=10 * WAIT):
+        widget.measure()
+    assert widget.table["intensity_min_0"].tolist() == [200]
+    assert widget.table["area"].tolist() == [12]
 
 
 def test_what_is_painted_during_the_first_scoring_is_scored(opened, viewer, qtbot):

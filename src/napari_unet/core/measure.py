@@ -26,9 +26,8 @@ from napari_unet.core.object_sums import (
     start_of,
 )
 from napari_unet.core.overlap import label_array
+from napari_unet.core.tables import Table, join_tables, place_rows
 from napari_unet.errors import AxesError, SettingsError
-
-Table = dict[str, NDArray[Any]]
 
 
 def measure_objects(
@@ -143,13 +142,13 @@ def measure_stack(
             axes=spatial_axes,
             pixel_size=pixel_size,
         )
-        tables.append(_place(others, at, len(table["label"])) | table)
+        tables.append(
+            place_rows(table, dict(zip(others.values(), position, strict=True)))
+        )
     if not tables:
         table = _measure_nothing(image, spatial_axes, pixel_size)
-        return _place(others, dict.fromkeys(others, 0), 0) | table
-    return {
-        name: np.concatenate([table[name] for table in tables]) for name in tables[0]
-    }
+        return place_rows(table, dict.fromkeys(others.values(), 0))
+    return join_tables(tables)
 
 
 class _Sample:
@@ -167,14 +166,6 @@ class _Sample:
     def __getitem__(self, key: Key) -> Any:
         at = {**self.fixed, **dict(zip(self.kept, key, strict=True))}
         return self.stack[tuple(at[axis] for axis in range(len(self.stack.shape)))]
-
-
-def _place(others: Mapping[int, str], at: Mapping[int, int], n_objects: int) -> Table:
-    """Return the columns that tell the sample."""
-    return {
-        letter.lower(): np.full(n_objects, at[axis], np.int64)
-        for axis, letter in others.items()
-    }
 
 
 def _measure_nothing(

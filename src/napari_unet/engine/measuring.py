@@ -1,46 +1,79 @@
-"""Measuring on a worker: compiled kernels never enter the viewer's process."""
+"""Measuring on a worker, sample by sample: no lazy layer is held whole.
+
+Compiled kernels never enter the viewer's process.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from napari_unet.core.tables import Table, join_tables, place_rows
+from napari_unet.engine.by_sample import Position, iter_samples
+from napari_unet.errors import AxesError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy.typing as npt
-
-    from napari_unet.core.measure import Table
+    from napari_unet.core.axes import ArrayLike
     from napari_unet.engine.client import Engine
 
 
-def measure_on(
+def iter_measure(
     engine: Engine,
-    labels: npt.NDArray[Any],
-    image: npt.NDArray[Any] | None,
-    **how: Any,
-) -> Table:
+    labels: ArrayLike,
+    read_image: Callable[[Position], Any] | None,
+    *,
+    leading: str,
+    spatial: str,
+    pixel_size: Sequence[float] | None = None,
+) -> Generator[int | None, None, Table]:
     """Measure as `napari_unet.core.measure.measure_stack` does, on the worker.
+
+    Closing the generator drops what has not begun.
 
     Parameters
     ----------
     engine
-        The way to it.
-    labels, image, **how
-        Its arguments.
+        The way to the worker.
+    labels
+        Integers; a sample is read when its turn comes.
+    read_image
+        Returns the intensities at a sample, (C, *spatial); None: none are measured.
+    leading, spatial
+        Letters of the axes that count samples, and of those that follow them.
+    pixel_size
+        Micrometres per pixel along each of `spatial`.
+
+    Yields
+    ------
+    int or None
+        Samples done; None where nothing has happened for a moment.
+
+    Raises
+    ------
+    UNetError
+        As `measure_stack`, or if the worker has ended.
     """
-    return engine.call(_measure, labels, image, **how)
+    positions = list(np.ndindex(*labels.shape[: len(leading)]))
+    if not positions:
+        raise AxesError("There is nothing to measure.", "Choose labels with pixels.")
+
+    def read(at: Position) -> tuple[Any, ...]:
+        image = None if read_image is None else np.asarray(read_image(at))
+        return np.asarray(labels[at]), image, spatial, pixel_size
+
+    tables = yield from iter_samples(engine, _measure, positions, read)
+    placed = [
+        place_rows(table, dict(zip(leading, at, strict=True)))
+        for table, at in zip(tables, positions, strict=True)
+    ]
+    return join_tables(placed)
 
 
 def _measure(
-    labels: npt.NDArray[Any],
-    image: npt.NDArray[Any] | None,
-    *,
-    axes: str,
-    spatial_axes: str,
-    pixel_size: Sequence[float] | None,
+    labels: Any, image: Any, axes: str, pixel_size: Sequence[float] | None
 ) -> Table:
-    from napari_unet.core.measure import measure_stack
+    from napari_unet.core.measure import measure_objects
 
-    return measure_stack(
-        labels, image, axes=axes, spatial_axes=spatial_axes, pixel_size=pixel_size
-    )
+    return measure_objects(labels, image, axes=axes, pixel_size=pixel_size)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.core.metrics import ImageCounts, Scores, count_image, pool_images
-from napari_unet.engine.client import URGENT
+from napari_unet.core.metrics import Scores, count_image, pool_images
+from napari_unet.engine.by_sample import Position, iter_samples
 from napari_unet.errors import AxesError
 
 if TYPE_CHECKING:
-    from distributed import Future
-
     from napari_unet.core.axes import ArrayLike
+    from napari_unet.core.metrics import ImageCounts
     from napari_unet.engine.client import Engine
-
-# Enough that the worker never waits for pixels, few enough to cancel quickly.
-IN_FLIGHT = 3
 
 
 def iter_score(
@@ -48,23 +43,17 @@ def iter_score(
     UNetError
         As `napari_unet.evaluate`, or if the worker has ended.
     """
-    todo = deque(enumerate(np.ndindex(*labels.shape[:n_leading])))
-    if not todo:
+    positions = list(np.ndindex(*labels.shape[:n_leading]))
+    if not positions:
         raise AxesError("There is nothing to score.", "Choose labels with pixels.")
-    waiting: deque[Future] = deque()
-    done: list[ImageCounts] = []
+    number = {at: image for image, at in enumerate(positions)}
 
-    def send(image: int, at: tuple[int, ...]) -> Future:
-        pair: tuple[Any, Any] = np.asarray(labels[at]), np.asarray(truth[at])
-        return engine.submit(count_image, *pair, priority=URGENT, image=image)
+    def read(at: Position) -> tuple[Any, ...]:
+        return np.asarray(labels[at]), np.asarray(truth[at]), number[at]
 
-    try:
-        while todo or waiting:
-            while todo and len(waiting) < IN_FLIGHT:
-                waiting.append(send(*todo.popleft()))
-            done.append((yield from engine.iter_result(waiting[0])))
-            waiting.popleft()
-            yield len(done)
-    finally:
-        engine.drop(waiting)
-    return pool_images(done)
+    counts = yield from iter_samples(engine, _count, positions, read)
+    return pool_images(counts)
+
+
+def _count(labels: Any, truth: Any, image: int) -> ImageCounts:
+    return count_image(labels, truth, image=image)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.plugin.scoring import Findings, Position
+from napari_unet.engine.by_sample import Position
+from napari_unet.plugin.scoring import Findings
 
 if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.utils.colormaps import DirectLabelColormap
 
-    from napari_unet.core.measure import Table
     from napari_unet.core.object_errors import Side
+    from napari_unet.core.tables import Table
 
 # Errors stand out, what is right recedes. Told apart also by the colour-blind.
 COLOURS = {

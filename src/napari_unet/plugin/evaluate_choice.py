@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from napari_unet.errors import AxesError, SettingsError
@@ -34,6 +35,15 @@ class EvaluateChoice(Settings):
 def n_leading(choice: EvaluateChoice, ndim: int) -> int:
     """Return how many leading axes of an array count samples, not pixels."""
     return max(0, ndim - (3 if choice.objects == "volumes" else 2))
+
+
+def sample_in_view(viewer: Any, layer: Any, n_leading: int) -> tuple[int, ...]:
+    """Return which sample of a layer is looked at, as its leading indices."""
+    beyond = viewer.dims.ndim - layer.ndim
+    point = np.asarray(viewer.dims.point)[beyond:]
+    at = np.rint(layer.world_to_data(point)).astype(int)[:n_leading]
+    last = np.array(layer.data.shape)[:n_leading] - 1
+    return tuple(int(i) for i in np.clip(at, 0, last))
 
 
 def guess_objects(layer: Any) -> Objects:

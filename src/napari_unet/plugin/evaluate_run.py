@@ -1,99 +1,66 @@
-"""Evaluate run: scoring and measuring on the worker, followed by signals."""
+"""Evaluate run: one look at a labels layer, sample by sample on the worker."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.plugin.engine_job import EngineJob
-from napari_unet.plugin.job import once
 from napari_unet.plugin.labels_watch import fingerprint
 from napari_unet.plugin.layers import full_pixels
-from napari_unet.plugin.measuring import measure_layer
-from napari_unet.plugin.scoring import Findings, iter_findings
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels
+    from napari.layers import Labels
 
-    from napari_unet.core.measure import Table
     from napari_unet.engine.client import Engine
 
+Look = Generator[int | None, None, Any]
 
-class EvaluateRun(QObject):
-    """One scoring and one measuring at a time.
 
-    `scored` and `measured` carry the `fingerprint` of the labels that were looked at,
-    and `Findings` or a table; `progress` samples scored and all; `stopped` says that a
-    scoring has ended, after `cancel` too.
+class EvaluateRun(EngineJob):
+    """A job on a labels layer, such as to score or to measure it.
+
+    `done` carries the `fingerprint` of the labels that were looked at, and the result;
+    `progress` samples done and all.
     """
 
     progress = Signal(int, int)
-    scored = Signal(object)
-    measured = Signal(object)
-    failed = Signal(object)
-    stopped = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._n_samples = 0
-        self._score, self._measure = EngineJob(self), EngineJob(self)
-        self._score.event.connect(self._on_event)
-        self._score.done.connect(self.scored)
-        self._score.stopped.connect(self.stopped)
-        self._measure.done.connect(self.measured)
-        for job in (self._score, self._measure):
-            job.failed.connect(self.failed)
+        self.event.connect(self._on_sample)
 
-    @property
-    def is_scoring(self) -> bool:
-        """Whether labels are being scored."""
-        return self._score.is_running
+    def start_look(
+        self, engine: Engine, labels: Labels, n_leading: int, look: Callable[[], Look]
+    ) -> None:
+        """Look at labels, in another thread.
 
-    @property
-    def is_measuring(self) -> bool:
-        """Whether labels are being measured."""
-        return self._measure.is_running
+        Parameters
+        ----------
+        engine
+            Where it is done; the caller has borrowed it.
+        labels
+            The layer.
+        n_leading
+            Leading axes that count samples.
+        look
+            Returns a generator that yields samples done, or None.
+        """
+        pixels = full_pixels(labels)
+        self._n_samples = math.prod(pixels.shape[:n_leading])
 
-    def score(self, engine: Engine, labels: Labels, truth: Labels, lead: int) -> None:
-        """Score labels; `lead` of their axes count samples."""
-        first, second = full_pixels(labels), full_pixels(truth)
-        self._n_samples = math.prod(first.shape[:lead])
-
-        def make() -> Generator[int | None, None, tuple[int, Findings]]:
-            seen = fingerprint(first)
-            found = yield from iter_findings(engine, first, second, lead)
+        def make() -> Generator[int | None, None, tuple[int, Any]]:
+            # Of before: what changes meanwhile is looked at again.
+            seen = fingerprint(pixels)
+            found = yield from look()
             return seen, found
 
-        self._score.start_on(engine, make)
+        self.start_on(engine, make)
 
-    def measure(
-        self, engine: Engine, labels: Labels, image: Image | None, lead: int
-    ) -> None:
-        """Measure labels; `lead` of their axes count samples."""
-
-        def measured() -> tuple[int, Table]:
-            # Of before: what changes meanwhile is another table.
-            seen = fingerprint(full_pixels(labels))
-            return seen, measure_layer(engine, labels, image, lead)
-
-        self._measure.start_on(engine, once(measured))
-
-    def stop_scoring(self) -> None:
-        """End the scoring at its next event."""
-        self._score.cancel()
-
-    def stop_measuring(self) -> None:
-        """Forget what is being measured."""
-        self._measure.cancel()
-
-    def cancel(self) -> None:
-        """End all."""
-        self.stop_scoring()
-        self.stop_measuring()
-
-    def _on_event(self, n_done: Any) -> None:
+    def _on_sample(self, n_done: Any) -> None:
         if n_done is not None:
             self.progress.emit(n_done, self._n_samples)

@@ -4,50 +4,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_unet.errors import UNetError
 from napari_unet.plugin.correct_panel import CorrectPanel
 from napari_unet.plugin.docked import DockedWidget
 from napari_unet.plugin.error_view import ErrorView, write_features
 from napari_unet.plugin.errors_panel import ErrorsPanel
-from napari_unet.plugin.evaluate_choice import EvaluateChoice, n_leading
+from napari_unet.plugin.evaluate_choice import (
+    EvaluateChoice,
+    n_leading,
+    sample_in_view,
+)
 from napari_unet.plugin.evaluate_form import RED, EvaluateForm
 from napari_unet.plugin.evaluate_run import EvaluateRun
 from napari_unet.plugin.labels_watch import LabelsWatch
-from napari_unet.plugin.measuring import rows_at, save_table
+from napari_unet.plugin.layers import full_pixels
+from napari_unet.plugin.measure_panel import MeasurePanel
+from napari_unet.plugin.measuring import iter_measurements, rows_at, save_table
 from napari_unet.plugin.object_finder import ObjectFinder
 from napari_unet.plugin.parts import column
 from napari_unet.plugin.preferences import read_preferences
 from napari_unet.plugin.preferences_watch import PreferencesWatch
 from napari_unet.plugin.scores_panel import ScoresPanel
-from napari_unet.plugin.scoring import Findings, Position
+from napari_unet.plugin.scoring import Findings, iter_findings
 from napari_unet.plugin.shared_engine import borrow_engine
 from napari_unet.plugin.work_button import WorkButton
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_unet.core.measure import Table
     from napari_unet.core.object_errors import ObjectRow
+    from napari_unet.core.tables import Table
     from napari_unet.engine.client import Engine
 
 
 class EvaluateWidget(DockedWidget):
     """Score labels against a truth, walk through the errors, correct and measure.
 
-    For scripts: `value`, `set_value`, `run`, `cancel`, `measure`, `save`; `findings`
-    and `table` hold the results.
+    For scripts: `value`, `set_value`, `run`, `cancel`, `measure`, `cancel_measuring`,
+    `save`; `findings` and `table` hold the results.
 
     Parameters
     ----------
@@ -59,14 +56,14 @@ class EvaluateWidget(DockedWidget):
     measured = Signal(object)  # a table of columns
     looked = Signal()  # the error that was chosen is in view
     failed = Signal(object)  # a UNetError
-    stopped = Signal()  # comes last, after cancel too
+    stopped = Signal()  # scoring has ended, after cancel too
+    measuring_stopped = Signal()  # so has measuring
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
         self._view: ErrorView | None = None
         self.findings: Findings | None = None
-        self.table: Table | None = None
         self.form = EvaluateForm(viewer)
         self.button = WorkButton(
             "Evaluate",
@@ -80,19 +77,19 @@ class EvaluateWidget(DockedWidget):
         self.text.setToolTip("What was done last, or why it could not be done.")
         self.scores, self.errors = ScoresPanel(), ErrorsPanel()
         self.correct = CorrectPanel(viewer)
-        self.measure_button = QPushButton("Measure")
-        self.measure_button.setToolTip(
-            "Size, place and intensity of every object, into the layer's features "
-            "(Layers > Visualize > Features table)."
-        )
-        self.save_button = QPushButton("Save table…")
-        self.save_button.setToolTip("Write the measurements, and errors, as CSV.")
-        self._run, self._finder = EvaluateRun(self), ObjectFinder(viewer, self)
+        self.measuring = MeasurePanel()
+        self._score, self._measure = EvaluateRun(self), EvaluateRun(self)
+        self._finder = ObjectFinder(viewer, self)
         self._watch, self._preferences = LabelsWatch(self), PreferencesWatch(self)
         self._result = QWidget()
         self._lay_out()
         self._connect()
         self.attach()
+
+    @property
+    def table(self) -> Table | None:
+        """What was measured last: columns, one row per object."""
+        return self.measuring.table
 
     def value(self) -> EvaluateChoice:
         """Return all that is chosen."""
@@ -118,16 +115,22 @@ class EvaluateWidget(DockedWidget):
         if self.findings is None:
             self._say("Scoring…")
         self.button.show_running(True)
-        self._run.score(engine, labels, truth, lead)
+        pixels = full_pixels(labels), full_pixels(truth)
+        self._score.start_look(
+            engine, labels, lead, lambda: iter_findings(engine, *pixels, lead)
+        )
 
     def cancel(self) -> None:
         """Stop scoring; the scores of before stay."""
-        if self._run.is_scoring:
+        if self._score.is_running:
             self._say("Cancelled.")
-            self._run.stop_scoring()
+            self._score.cancel()
 
     def measure(self) -> None:
-        """Measure every object of the labels; `measured` or `failed` follows."""
+        """Measure every object of the labels.
+
+        `measured` or `failed` follows, then `measuring_stopped`.
+        """
         labels, image = self.form.labels.layer(), self.form.image.layer()
         if labels is None:
             return
@@ -135,7 +138,16 @@ class EvaluateWidget(DockedWidget):
         engine = self._engine()
         if self.table is None:
             self._say("Measuring…")
-        self._run.measure(engine, labels, image, lead)
+        self.measuring.button.show_running(True)
+        self._measure.start_look(
+            engine, labels, lead, lambda: iter_measurements(engine, labels, image, lead)
+        )
+
+    def cancel_measuring(self) -> None:
+        """Stop measuring; the table and the features of before stay."""
+        if self._measure.is_running:
+            self._say("Cancelled.")
+            self._measure.cancel()
 
     def save(self, path: str) -> None:
         """Write the table of measurements as CSV.
@@ -159,22 +171,13 @@ class EvaluateWidget(DockedWidget):
         self._preferences.follow()  # the page has been read: this is quick now
         return borrow_engine(self._user, compute)
 
-    def _position(self) -> Position:
-        """Return which sample is looked at."""
-        labels = self.form.labels.layer()
-        lead = n_leading(self.value(), labels.ndim)
-        beyond = self._viewer.dims.ndim - labels.ndim
-        point = np.asarray(self._viewer.dims.point)[beyond:]
-        at = np.rint(labels.world_to_data(point)).astype(int)[:lead]
-        last = np.array(labels.data.shape)[:lead] - 1
-        return tuple(int(i) for i in np.clip(at, 0, last))
-
     def _show(self) -> None:
         """Show features and colours of the sample that is looked at."""
         labels = self.form.labels.layer()
         if labels is None:
             return
-        position = self._position()
+        lead = n_leading(self.value(), labels.ndim)
+        position = sample_in_view(self._viewer, labels, lead)
         if self._view is not None and self.findings is not None:
             coloured = self.errors.colour.isChecked()
             self._view.show(self.findings, position, coloured=coloured)
@@ -201,8 +204,7 @@ class EvaluateWidget(DockedWidget):
     def _on_measured(self, found: tuple[int, Table]) -> None:
         print_, table = found
         self._watch.know(print_)
-        self.table = table
-        self.save_button.setEnabled(True)
+        self.measuring.set_table(table)
         n = len(table["label"])
         self._say(f"{n} object{'s' * (n != 1)} measured; see the layer's features.")
         self._show()
@@ -234,12 +236,11 @@ class EvaluateWidget(DockedWidget):
         """Follow the layer that is chosen now; results of another one are gone."""
         layer = self.form.labels.layer()
         self._watch.follow(layer)
-        if self._run.is_measuring:
-            self._run.stop_measuring()
+        if self._measure.is_running:
+            self._measure.cancel()
             self._say("")
-        self.table = None
-        self.save_button.setEnabled(False)
-        self.measure_button.setEnabled(layer is not None)
+        self.measuring.set_table(None)
+        self.measuring.button.allow(layer is not None)
 
     def _on_changed(self) -> None:
         layer = self.form.labels.layer()
@@ -253,8 +254,8 @@ class EvaluateWidget(DockedWidget):
 
     def _forget(self) -> None:
         """Drop the scores of other layers, which get their own look back."""
-        if self._run.is_scoring:
-            self._run.stop_scoring()
+        if self._score.is_running:
+            self._score.cancel()
             self._say("")
         self._finder.cancel()
         if self._view is not None:
@@ -275,9 +276,17 @@ class EvaluateWidget(DockedWidget):
         if self.findings is None:  # a line that is read is not taken away
             self._say(f"Scored {n_done} of {n_all}.")
 
+    def _on_measuring(self, n_done: int, n_all: int) -> None:
+        if self.table is None:
+            self._say(f"Measured {n_done} of {n_all}.")
+
     def _on_stopped(self) -> None:
         self.button.show_running(False)
         self.stopped.emit()
+
+    def _on_measuring_stopped(self) -> None:
+        self.measuring.button.show_running(False)
+        self.measuring_stopped.emit()
 
     def _on_failed(self, error: UNetError) -> None:
         self._say(str(error), colour=RED)
@@ -287,25 +296,14 @@ class EvaluateWidget(DockedWidget):
         self.text.setText(text)
         self.text.setStyleSheet(f"color: {colour}" if colour else "")
 
-    def _ask_and_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save", "objects.csv", "*.csv")
-        if path:
-            self.save(path)
-
     def _lay_out(self) -> None:
         result = QVBoxLayout(self._result)
         result.setContentsMargins(0, 0, 0, 0)
         result.addWidget(self.scores)
         result.addWidget(self.errors)
         self._result.setVisible(False)
-        measure = QGroupBox("Measure")
-        measure.setToolTip("One row per object.")
-        row = QHBoxLayout(measure)
-        row.addWidget(self.measure_button, 1)
-        row.addWidget(self.save_button, 1)
-        self.save_button.setEnabled(False)
         upper = (self.form, self.button, self.text)
-        column(self, (*upper, self._result, self.correct, measure))
+        column(self, (*upper, self._result, self.correct, self.measuring))
         self.setMinimumWidth(340)
 
     def _connect(self) -> None:
@@ -313,20 +311,23 @@ class EvaluateWidget(DockedWidget):
         self.form.changed.connect(self._on_changed)
         self.button.run.connect(self.run)
         self.button.cancel.connect(self.cancel)
-        self.measure_button.clicked.connect(self.measure)
-        self.save_button.clicked.connect(self._ask_and_save)
+        self.measuring.button.run.connect(self.measure)
+        self.measuring.button.cancel.connect(self.cancel_measuring)
+        self.measuring.saved_as.connect(self.save)
         self.errors.chosen.connect(self._on_chosen)
         self.errors.coloured.connect(lambda _: self._show())
         self.correct.corrected.connect(self._on_corrected)
         self.correct.failed.connect(self._on_failed)
         self._watch.changed.connect(self._on_other_pixels)
         self._preferences.changed.connect(self.give_back)
-        run = self._run
-        run.progress.connect(self._on_progress)
-        run.scored.connect(self._on_scored)
-        run.measured.connect(self._on_measured)
-        run.failed.connect(self._on_failed)
-        run.stopped.connect(self._on_stopped)
+        self._score.progress.connect(self._on_progress)
+        self._score.done.connect(self._on_scored)
+        self._score.stopped.connect(self._on_stopped)
+        self._measure.progress.connect(self._on_measuring)
+        self._measure.done.connect(self._on_measured)
+        self._measure.stopped.connect(self._on_measuring_stopped)
+        for run in (self._score, self._measure):
+            run.failed.connect(self._on_failed)
         self._finder.shown.connect(self.looked)
         self._finder.failed.connect(self._on_failed)
 
@@ -339,7 +340,8 @@ class EvaluateWidget(DockedWidget):
         """Stop following; the layers get their own look back."""
         self.correct.choose("")
         self._forget()
-        self._run.cancel()
+        self._score.cancel()
+        self._measure.cancel()
         self._preferences.stop()
         self._watch.follow(None)
         self._viewer.dims.events.current_step.disconnect(self._on_step)

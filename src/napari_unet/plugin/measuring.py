@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.engine.measuring import measure_on
+from napari_unet.engine.by_sample import Position
+from napari_unet.engine.measuring import iter_measure
 from napari_unet.io.tables import write_table
 from napari_unet.io.units import micrometres
 from napari_unet.plugin.layers import full_pixels, part_under, read_layer
-from napari_unet.plugin.scoring import Findings, Position
+from napari_unet.plugin.scoring import Findings
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
-    from napari_unet.core.measure import Table
+    from napari_unet.core.tables import Table
     from napari_unet.engine.client import Engine
 
 
-def measure_layer(
+def iter_measurements(
     engine: Engine, labels: Labels, image: Image | None, n_leading: int
-) -> Table:
-    """Measure every object of a labels layer.
+) -> Generator[int | None, None, Table]:
+    """Measure every object of a labels layer, on the worker.
 
     Parameters
     ----------
     engine
-        Where it is measured.
+        The way to it.
     labels
-        The layer.
+        The layer; a lazy one is read sample by sample.
     image
         Layer of the same pixels, with or without channels; None: no intensities.
     n_leading
         Leading axes that count samples.
+
+    Yields
+    ------
+    int or None
+        Samples done; None where nothing has happened for a moment.
 
     Returns
     -------
@@ -47,12 +54,12 @@ def measure_layer(
         If the image does not fit the labels.
     """
     axes = label_axes(labels, n_leading)
-    return measure_on(
+    return iter_measure(
         engine,
-        np.asarray(full_pixels(labels)),
-        None if image is None else _channels_first(image, labels),
-        axes=axes,
-        spatial_axes=axes[n_leading:],
+        full_pixels(labels),
+        None if image is None else _image_reader(image, labels),
+        leading=axes[:n_leading],
+        spatial=axes[n_leading:],
         pixel_size=_pixel_size(labels, n_leading),
     )
 
@@ -66,13 +73,24 @@ def label_axes(labels: Labels, n_leading: int) -> str:
     return letters
 
 
-def _channels_first(layer: Image, labels: Labels) -> Any:
-    """Return what of an image lies under labels, (C, ...)."""
+def _image_reader(layer: Image, labels: Labels) -> Callable[[Position], Any]:
+    """Return what reads the part of an image under a sample of labels, (C, ...)."""
     image = read_layer(layer)
-    pixels = np.asarray(image.data[part_under(image, layer.name, labels)])
-    if "C" in image.axes:
-        return np.moveaxis(pixels, image.axes.index("C"), 0)
-    return pixels[None]
+    under = part_under(image, layer.name, labels)
+    kept = [i for i, axis in enumerate(image.axes) if axis != "C"]
+
+    def read(position: Position) -> Any:
+        key: list[Any] = list(under)
+        for i, at in zip(kept, position, strict=False):
+            key[i] = under[i].start + at
+        pixels = np.asarray(image.data[tuple(key)])
+        if "C" not in image.axes:
+            return pixels[None]
+        channels = image.axes.index("C")
+        before = sum(i < channels for i in kept[: len(position)])
+        return np.moveaxis(pixels, channels - before, 0)
+
+    return read
 
 
 def _pixel_size(labels: Labels, n_leading: int) -> list[float] | None:

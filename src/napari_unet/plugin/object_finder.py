@@ -17,7 +17,7 @@ from napari_unet.plugin.layers import full_pixels
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_unet.plugin.scoring import Position
+    from napari_unet.engine.by_sample import Position
 
 
 class ObjectFinder(QObject):

@@ -10,14 +10,13 @@ import numpy as np
 
 from napari_unet.core.metrics import Scores
 from napari_unet.core.object_errors import ObjectRow, Side
+from napari_unet.engine.by_sample import Position
 from napari_unet.engine.scoring import iter_score
 
 if TYPE_CHECKING:
     from napari_unet.core.axes import ArrayLike
-    from napari_unet.core.measure import Table
+    from napari_unet.core.tables import Table
     from napari_unet.engine.client import Engine
-
-Position = tuple[int, ...]
 
 # In the order in which they are shown and stepped through.
 KINDS = ("missed", "false", "merged", "split", "matched")
