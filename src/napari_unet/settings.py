@@ -98,7 +98,10 @@ class Separation(Settings):
         "channel) is above this.",
     )
     min_seed_size: int = Field(
-        12, ge=1, description="Seeds with fewer pixels are ignored."
+        12,
+        ge=1,
+        description="Seeds with fewer pixels of the image are ignored; the model's own "
+        "number is converted where the image is scaled to the model.",
     )
     mask_threshold: Fraction = Field(
         0.5,
@@ -106,7 +109,10 @@ class Separation(Settings):
         "channel) is above this.",
     )
     min_size: int = Field(
-        15, ge=0, description="Objects with fewer pixels are removed."
+        15,
+        ge=0,
+        description="Objects with fewer pixels of the image are removed; the model's "
+        "own number is converted where the image is scaled to the model.",
     )
     fill_holes: bool = Field(
         True, description="Fill background that one object encloses."

@@ -194,9 +194,11 @@ def test_sizes_of_a_scaled_model_are_the_same_in_the_network(
     model = _instance_model(make_model, size_volume=0.25, **known)
     found = make_plan(image, model, given).separation
     assert (found.min_seed_size, found.min_size) == expected
-    # Of all other models sizes stay as they are, whatever the scale.
-    plain = make_plan(image, _instance_model(make_model, **known), given).separation
-    assert plain == given.separation.over(known["separation"])
+    # A model whose images were not scaled counts in the network's own pixels.
+    known["separation"] = nu.Separation(min_seed_size=10, min_size=20)
+    plain = make_plan(image, _instance_model(make_model, **known), given)
+    assert plain.separation == found
+    assert plain.own_separation.min_seed_size == expected[0]
 
 
 def test_training_further_leaves_sizes_alone(

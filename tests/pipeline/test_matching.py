@@ -87,6 +87,28 @@ def test_where_nothing_else_is_known_the_models_own_scale_counts(
     assert seg.labels.shape == (72, 72)
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_the_same_objects_are_too_small_at_every_magnification(
+    threshold_model, scene, times
+):
+    """A model's own sizes are its network's; sizes that are given are the image's."""
+    # Single bright pixels of the network beside blocks of 6 x 6.
+    picture = scene()
+    picture[1::12, 1::12] = 200
+    image = larger(picture, times)
+    sizes = nu.Separation(seed_threshold=0.3, min_seed_size=5, min_size=5)
+    model = threshold_model(diameter=6.0, separation=sizes)
+    found = nu.segment(image, model, axes="YX", diameter=6.0 * times)
+    n_blocks = nu.segment(scene(), model, axes="YX").labels.max()
+    assert found.labels.max() == n_blocks > 5
+    assert found.separation.min_size == 5 * times**2
+    assert found.provenance["separation"]["min_seed_size"] == 5 * times**2
+    given = nu.Separation(min_seed_size=1, min_size=1)
+    every = nu.segment(image, model, axes="YX", diameter=6.0 * times, separation=given)
+    assert every.labels.max() > n_blocks
+    assert (every.separation.min_seed_size, every.separation.min_size) == (1, 1)
+
+
 def test_tiles_of_a_resampled_image_do_not_show(random_model, scene):
     image = scene((60, 60))
     one, many = (

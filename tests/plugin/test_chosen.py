@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import napari_unet as nu
 from napari_unet.errors import SettingsError
 from napari_unet.nn.checkpoint import BUNDLED
 from napari_unet.plugin import paths
@@ -50,6 +51,47 @@ def test_what_was_chosen_holds_when_the_model_is_read(
     widget.set_value(choice)
     widget.set_value(SegmentChoice(model=str(first)))
     assert widget.tuning.value() == own
+
+
+def test_the_models_own_sizes_follow_the_diameter(open_widget, run_widget, nuclei):
+    """Shell, script and window give the same labels, and so does the copied script."""
+    _, widget = open_widget(nuclei)
+    own = widget.card.recipe.separation
+    assert widget.tuning.value() == own
+    widget.form.diameter.setValue(1.5 * widget.card.recipe.diameter)
+    diameter = widget.form.diameter.value()
+    wanted = nu.segment(nuclei, "nuclei-fast", axes="YX", diameter=diameter)
+    assert widget.tuning.value() == wanted.separation
+    assert wanted.separation == own.scaled(2.25) != own
+    outputs = run_widget(widget)
+    np.testing.assert_array_equal(outputs.labels.data, wanted.labels)
+    script = widget.copy_as_python()
+    line = next(one for one in script.splitlines() if one.startswith("image = "))
+    again = {"image": nuclei}
+    exec(script.replace(line, ""), again)
+    assert again["seg"].separation == wanted.separation
+    np.testing.assert_array_equal(again["labels"], wanted.labels)
+
+
+def test_what_is_tuned_does_not_follow_the_diameter(open_widget, nuclei):
+    _, widget = open_widget(nuclei)
+    own = widget.card.recipe.separation
+    double = 2 * widget.card.recipe.diameter
+    widget.tuning.sliders.field("seed_threshold").setValue(0.45)
+    widget.tuning.sliders.field("min_size").setValue(7)
+    widget.form.diameter.setValue(double)
+    followed = own.scaled(4).replace(seed_threshold=0.45, min_size=7)
+    assert widget.tuning.value() == followed
+    widget.tuning.reset.click()
+    assert widget.tuning.value() == own.scaled(4)
+    widget.form.diameter.setValue(0.0)
+    assert widget.tuning.value() == own
+    # A script that changes the diameter alone gets sizes that fit it.
+    choice = widget.value()
+    widget.set_value(choice.replace(diameter=double))
+    assert widget.tuning.value() == own.scaled(4)
+    widget.set_value(choice.replace(diameter=double, separation={"min_size": 9}))
+    assert widget.tuning.value() == nu.Separation(min_size=9)
 
 
 def test_a_layer_that_is_not_open_is_refused(open_widget, nuclei):

@@ -33,7 +33,9 @@ class Options:
     scale
         Network pixels per image pixel, given directly.
     tiling, prediction, separation, normalization
-        Settings; of the last two, fields that were not given are the model's.
+        Settings; of the last two, fields that were not given are the model's. Sizes
+        count pixels of this image; those of the model are converted where the image
+        is scaled.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``, ``"xpu"``.
     workers

@@ -89,6 +89,8 @@ class Plan:
         The tiles of one sample.
     region
         What of the image is segmented.
+    own_separation
+        The model's, its sizes in pixels of the image.
     separation, normalization
         The model's, with what was given.
     notes
@@ -103,6 +105,7 @@ class Plan:
     resampling: Resampling | None
     grid: Grid
     region: Region
+    own_separation: Separation
     separation: Separation
     normalization: Normalization
     notes: tuple[str, ...]
@@ -141,7 +144,8 @@ def make_plan(
     resampling, scaled = _plan_resampling(axes, recipe, factors)
     shape = axes.spatial_shape if resampling is None else resampled_shape(resampling)
     grid = _plan_grid(shape, model, options.tiling)
-    separation = options.separation.over(_own_separation(recipe, factors))
+    own = _own_separation(recipe, factors)
+    separation = options.separation.over(own)
     check_link(axes, separation)
     return Plan(
         image=level0,
@@ -152,6 +156,7 @@ def make_plan(
         resampling=resampling,
         grid=grid,
         region=parse_region(options.region, axes),
+        own_separation=own,
         separation=separation,
         normalization=options.normalization.over(recipe.normalization),
         notes=(*model.notes, *guesses, *scaled, *_tiling_notes(model, grid)),
@@ -258,9 +263,7 @@ def _factors(
 
 
 def _own_separation(recipe: Recipe, factors: tuple[float, ...] | None) -> Separation:
-    """Return the model's; sizes count pixels of this image, if others were scaled."""
-    if recipe.size_volume == 1:
-        return recipe.separation
+    """Return the model's; to its network, sizes are the same at any scale."""
     return recipe.separation.scaled(recipe.size_volume / math.prod(factors or ()))
 
 

@@ -39,19 +39,20 @@ class Brought:
         choice
             What a script chose.
         before
-            What was shown; without a card, what is as it was is not given.
+            What was shown; what is as it was is not given.
         card
             Of its model; None: it is still being read.
         """
         given = {n: getattr(choice, n) for n in FIELDS & choice.model_fields_set}
+        new = {n: x for n, x in given.items() if x != getattr(before, n)}
         own = {"separation": self._tuning.own, "invert": False}
         self._pending = ("", {})
         if card is None:
-            new = {n: x for n, x in given.items() if x != getattr(before, n)}
             self._pending = (choice.model, new)
         else:
             own["invert"] = card.recipe.normalization.invert
-        self._show(own | given)
+        # Sizes that are as they were may have followed another diameter by now.
+        self._show({n: x for n, x in own.items() if n not in given} | new)
 
     def bring(self, card: ModelCard, source: str, *, is_final: bool) -> None:
         """Show a model's own, but for what was chosen for it.

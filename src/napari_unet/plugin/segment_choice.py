@@ -40,7 +40,8 @@ class SegmentChoice(Settings):
         0.0,
         ge=0.0,
         description="Typical object diameter in pixels of this image; the image is "
-        "scaled to the model's. 0: as it is, or by the pixel size where known.",
+        "scaled to the model's, and smallest sizes that are the model's own follow. "
+        "0: as it is, or by the pixel size where known.",
     )
     invert: bool = Field(
         False, description="Swap dark and bright: for dark cells on bright ground."

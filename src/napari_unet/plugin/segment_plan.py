@@ -15,7 +15,7 @@ from napari_unet.pipeline.held import held_part
 from napari_unet.pipeline.model_card import ModelCard
 from napari_unet.pipeline.options import parse_options
 from napari_unet.pipeline.plan import Plan, make_plan
-from napari_unet.plugin.layers import LayerImage
+from napari_unet.plugin.layers import LayerImage, read_layer
 from napari_unet.plugin.preferences import read_preferences
 from napari_unet.plugin.segment_choice import SegmentChoice, options_of
 
@@ -28,6 +28,22 @@ CROPPED = 2**30
 # Bytes beyond which an image that is on disk is segmented from there to there: a fixed
 # number, so that the same image takes the same way everywhere.
 LARGE = 2**31
+
+
+def chosen_image(layer: Any, axes: str) -> LayerImage:
+    """Return what a layer holds, with axes as they were corrected; empty: guessed.
+
+    Raises
+    ------
+    SettingsError
+        If there is no layer.
+    """
+    if layer is None:
+        raise SettingsError(
+            "There is no image.",
+            "Open one, or choose File > Open Sample > U-Net Cells.",
+        )
+    return read_layer(layer, axes or None)
 
 
 def plan_for(

@@ -27,7 +27,7 @@ from napari_unet.plugin.progress_row import ProgressRow
 from napari_unet.plugin.script import as_python, copied_note, copy_text
 from napari_unet.plugin.segment_choice import SegmentChoice
 from napari_unet.plugin.segment_form import SegmentForm
-from napari_unet.plugin.segment_plan import plan_for, scaled_note
+from napari_unet.plugin.segment_plan import chosen_image, plan_for, scaled_note
 from napari_unet.plugin.segment_run import Order, SegmentRun
 from napari_unet.plugin.shared_engine import borrow_engine
 from napari_unet.plugin.tuning_panel import TuningPanel
@@ -159,12 +159,7 @@ class SegmentWidget(DockedWidget):
         return script
 
     def _image(self) -> LayerImage:
-        if self._layer is None:
-            raise SettingsError(
-                "There is no image.",
-                "Open one, or choose File > Open Sample > U-Net Cells.",
-            )
-        return read_layer(self._layer, self.form.axes.value() or None)
+        return chosen_image(self._layer, self.form.axes.value())
 
     def _region(self) -> dict[str, Any] | None:
         choice = self.form.region.currentText()
@@ -176,7 +171,10 @@ class SegmentWidget(DockedWidget):
     def _make_plan(self, region: dict[str, Any] | None) -> Plan:
         """Return the plan for what is chosen; raise `UNetError` where it is wrong."""
         card = None if self._model.is_none else self._model.require()
-        return plan_for(self.value(), self._image(), card, region)
+        plan = plan_for(self.value(), self._image(), card, region)
+        if card is not None and self.tuning.follow_own(plan.own_separation):
+            plan = plan_for(self.value(), self._image(), card, region)
+        return plan
 
     def _validate(self) -> None:
         """Plan without working: mark what is wrong where it is, and disable Run."""

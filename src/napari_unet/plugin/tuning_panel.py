@@ -90,15 +90,26 @@ class TuningPanel(QGroupBox):
 
     @property
     def own(self) -> Separation:
-        """What the model was tuned to."""
+        """What the model was tuned to, its sizes in pixels of the image."""
         return self._own
 
     def set_own(self, separation: Separation) -> None:
         """Show what a model was tuned to, and go back to it on request."""
         self._own = separation
-        blocked = self.blockSignals(True)
-        self.set_value(separation)
-        self.blockSignals(blocked)
+        self._show(separation)
+
+    def follow_own(self, separation: Separation) -> bool:
+        """Take sizes for another scale as the model's own; those shown follow.
+
+        What was tuned stays. Returns whether anything shown is another now; labels that
+        are there already stay as they are.
+        """
+        before, shown = self._own.model_dump(), self.value().model_dump()
+        self._own = separation
+        own = separation.model_dump()
+        followed = {n: own[n] if x == before[n] else x for n, x in shown.items()}
+        self._show(Separation.parse(followed))
+        return followed != shown
 
     def set_result(self, available: bool) -> None:
         """Enable what needs a result."""
@@ -122,6 +133,12 @@ class TuningPanel(QGroupBox):
                 counted += f" in {outputs.source.name}"
             counted += " …" * is_counting
         self.count.setText(counted)
+
+    def _show(self, separation: Separation) -> None:
+        """Show another separation, and say nothing."""
+        blocked = self.blockSignals(True)
+        self.set_value(separation)
+        self.blockSignals(blocked)
 
     def _more_values(self) -> dict[str, object]:
         own = self.more.value().model_dump()
