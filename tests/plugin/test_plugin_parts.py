@@ -414,26 +414,6 @@ def test_regions_are_read_off_the_viewer(make_napari_viewer):
     assert found == {"T": 3, "Y": (4, 21), "X": (6, 31)}
 
 
-def test_of_a_shape_that_is_no_box_the_box_is_said(make_napari_viewer):
-    from napari_unet.plugin.view import EVERYTHING, SHAPE, box_note, region_of
-
-    viewer = make_napari_viewer()
-    layer = viewer.add_image(np.zeros((40, 50)), scale=(0.5, 0.5))
-    box = np.array([[5, 5], [5, 10], [10, 10], [10, 5.0]])
-    tilted = np.array([[5, 7.5], [7.5, 10], [10, 7.5], [7.5, 5]])
-    shapes = viewer.add_shapes([box, tilted], shape_type="rectangle")
-    shapes.add_polygons([box, np.array([[5, 5], [5, 10], [10, 10.0]])])
-    shapes.add_ellipses([box])
-    notes, regions = [], []
-    for chosen in ({0}, {1}, {2}, {3}, {4}, {0, 2}):
-        shapes.selected_data = chosen
-        notes.append(bool(box_note(SHAPE, viewer, layer)))
-        regions.append(region_of(SHAPE, viewer, layer, "YX"))
-    assert notes == [False, True, False, True, True, True]
-    assert regions == [{"Y": (10, 21), "X": (10, 21)}] * 6
-    assert box_note(EVERYTHING, viewer, layer) == ""
-
-
 def test_a_dropped_checkpoint_has_a_reader():
     from napari_unet.plugin.checkpoint_reader import get_reader
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from skimage.draw import polygon2mask
 
 import napari_unet as nu
 from napari_unet.errors import WorkerError
@@ -193,7 +194,6 @@ def test_colour_pictures_and_pyramids(open_widget, run_widget, nuclei):
 
 
 def test_probabilities_of_another_tool_are_separated(open_widget, run_widget, nuclei):
-    from napari_unet.plugin.annotated import annotated_mask
     from napari_unet.plugin.model_chooser import NO_MODEL
 
     seg = nu.segment(nuclei, "nuclei-fast", axes="YX")
@@ -208,10 +208,12 @@ def test_probabilities_of_another_tool_are_separated(open_widget, run_widget, nu
     shapes.selected_data = {0}
     widget.form.region.setCurrentText("Selected shape")
     layer = run_widget(widget).labels
-    assert "box around" in widget.progress.text.text()
-    beside, rows = layer.data[~annotated_mask(shapes, layer)], layer.data.any(axis=1)
-    assert beside.any(), "cells between the ellipse and its box are there"
-    assert np.flatnonzero(rows).min() >= 40
+    inside = polygon2mask(nuclei.shape, layer.metadata["napari_unet"]["outline"][0])
+    assert abs(inside.sum() / (np.pi * 30 * 35) - 1) < 0.02, "that of the ellipse"
+    masked = np.where(inside, as_float, 0)
+    expected = nu.separate(masked, widget.tuning.value(), channels=seg.channels)
+    np.testing.assert_array_equal(layer.data, expected)
+    assert expected.max() > 1
 
 
 def test_verify_says_that_tiles_make_no_difference(open_widget, qtbot, nuclei):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaozarrs
 import zarr
+from skimage.draw import polygon2mask
 
 import napari_unet as nu
 from napari_unet.engine import blocks
@@ -150,6 +151,34 @@ def test_resampled(
     options = {"tiling": nu.Tiling(tile=16), "scale": 1.37}
     options["separation"] = cell_like(image, model, **options)
     compare(image, model, tmp_path / "o.zarr", 32, **options)
+
+
+OUTLINE = [[(5, 90.5), (70, 12), (66.25, 128)], [(90, 3), (90, 40), (140, 3)]]
+
+
+@pytest.mark.parametrize("block", [32, 64, 1000])
+@pytest.mark.parametrize("scale", [None, 0.8])
+def test_outline(
+    block: int,
+    scale: float | None,
+    make_model: MakeModel,
+    noise: Noise,
+    cell_like: Thresholds,
+    tmp_path: Path,
+) -> None:
+    model, image = make_model(), noise((150, 131))
+    options: dict[str, Any] = {"tiling": nu.Tiling(tile=32), "scale": scale}
+    whole = nu.segment(image, model, **options)
+    separation = cell_like(image, model, **options)
+    options |= {"outline": OUTLINE, "separation": separation}
+    found = compare(image, model, tmp_path / "o.zarr", block, **options)
+    inside = sum(polygon2mask(image.shape, np.array(points)) for points in OUTLINE) > 0
+    kept = np.where(inside, whole.probabilities, 0).astype(np.uint16)
+    expected = nu.separate(kept, separation, channels=whole.channels)
+    np.testing.assert_array_equal(found.labels[...], expected)
+    other = {**options, "outline": OUTLINE[:1]}
+    with pytest.raises(ImageFileError, match="another outline"):
+        segment_to(image, tmp_path / "o.zarr", model, block=block, resume=True, **other)
 
 
 def test_valid_convolutions(

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from napari_unet.core.axes import ArrayLike
+from napari_unet.core.outline import as_lists
 from napari_unet.engine.journal import identity
 from napari_unet.io.images import ImageSource, read_image
 from napari_unet.nn.checkpoint import Model
@@ -136,6 +137,7 @@ class Job:
             "axes": plan.axes.axes,
             "channels": list(plan.channels.picked),
             "scale": list(plan.grid.shape) if plan.resampling else None,
+            "outline": as_lists(plan.outline),
             "tile": list(plan.grid.tile),
             "tiling": options.tiling.model_dump(mode="json"),
             "prediction": options.prediction.model_dump(mode="json"),

@@ -17,6 +17,7 @@ from napari_unet.core.tiling import Geometry, Grid, Tile
 from napari_unet.engine.blocks import Region
 from napari_unet.nn.predict import Predictor
 from napari_unet.pipeline.local import LocalBackend
+from napari_unet.pipeline.outlined import tiles_within
 from napari_unet.pipeline.plan import Plan
 
 
@@ -75,7 +76,7 @@ def predict_region(
         _blend(predict, reader, plan.grid, out, model.geometry)
         return
     tiles = tuple(tile for tile in plan.grid.tiles if _meets(tile.write, out.region))
-    part = dataclasses.replace(plan.grid, tiles=tiles)
+    part = tiles_within(plan, dataclasses.replace(plan.grid, tiles=tiles))
     target: Any = out
     for _ in backend.predict(plan, reader, part, target):
         pass

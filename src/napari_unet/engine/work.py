@@ -42,6 +42,7 @@ from napari_unet.engine.stores import Layout, Store, fill_level
 from napari_unet.engine.survey import Task
 from napari_unet.errors import DeviceError, DeviceFullError, ImageFileError
 from napari_unet.pipeline.local import LocalBackend
+from napari_unet.pipeline.outlined import kept_by
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.reading import Intensity, Source
 from napari_unet.pipeline.separating import INSTANCE_CHANNELS, separate_sample
@@ -216,34 +217,38 @@ class Work:
             lambda sample: SampleSeparation(self.blocks, task, self.records(sample))
         )
 
-    def _predict(self, sample: int, region: Region) -> Array:
-        """Run the network over a region of what it sees."""
-        plan = self.plan
+    def _empty(self, region: Region) -> Array:
+        """Return probabilities of a region that are still to be found."""
         shape = tuple(part.stop - part.start for part in region)
-        dtype = plan.options.prediction.stored
-        out = np.empty((len(plan.model.recipe.channels), *shape), dtype)
+        n_channels = len(self.plan.model.recipe.channels)
+        return np.zeros((n_channels, *shape), self.plan.options.prediction.stored)
+
+    def _predict(self, sample: int, out: Window) -> None:
+        """Run the network over a region of what it sees."""
         reader = self._source.normalised(self.samples[sample])
-        predict_region(self._backend, plan, reader, Window(out, region))
-        return out
+        predict_region(self._backend, self.plan, reader, out)
 
     def _network(self, item: Item) -> None:
         region = self.network_blocks.region(item.block)
-        found = self._predict(item.sample, region)
+        found = self._empty(region)
+        self._predict(item.sample, Window(found, region))
         self.store.scratch(NETWORK)[(item.sample, slice(None), *region)] = found
         self._done(item)
 
     def _probabilities(self, item: Item) -> Array:
         """Find and store the probabilities of a block."""
         region = self.blocks.region(item.block)
+        found = self._empty(region)
+        kept = kept_by(self.plan, found, tuple(part.start for part in region))
         if self.plan.resampling is None:
-            found = self._predict(item.sample, region)
+            self._predict(item.sample, Window(kept, region))
         else:
             array = self.store.scratch(NETWORK)
-            found = resampled_region(
+            kept[...] = resampled_region(
                 lambda r: np.asarray(array[(item.sample, slice(None), *r)]),
                 inverse(self.plan.resampling),
                 region,
-                np.dtype(self.plan.options.prediction.stored),
+                found.dtype,
             )
         self.store.write_probabilities(self.samples[item.sample], region, found)
         return found

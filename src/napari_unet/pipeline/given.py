@@ -16,6 +16,7 @@ from napari_unet.pipeline.held import empty_labels, held_part
 from napari_unet.pipeline.linking import link
 from napari_unet.pipeline.model_card import ModelCard
 from napari_unet.pipeline.options import Options
+from napari_unet.pipeline.outlined import kept_by
 from napari_unet.pipeline.plan import Plan, make_plan
 from napari_unet.pipeline.reading import Source
 from napari_unet.pipeline.result import Segmentation
@@ -74,7 +75,8 @@ def run_given(plan: Plan, backend: Backend) -> Generator[Event, None, Segmentati
     for index, sample in enumerate(samples):
         target = held.probabilities(stored, sample)
         given = to_fixed_point(source.raw(sample)(held.area))
-        target[...] = given if given.dtype == np.uint16 else given * np.uint16(257)
+        given = given if given.dtype == np.uint16 else given * np.uint16(257)
+        kept_by(plan, target, tuple(part.start for part in held.area))[...] = given
         found = labels_of_area(plan, held, backend, target, plan.separation)
         held.labels(labels, sample)[...] = found
         yield SampleDone(index + 1, len(samples), sample)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,12 @@ class Options:
         as ``{"T": 3, "Y": (0, 512)}``. Labels and probabilities keep the image's shape
         and are 0 elsewhere; objects that touch the region are kept whole as far as
         their tiles reach. None: all.
+    outline
+        Points (y, x), at least three, of a polygon around what is segmented, or a list
+        of such polygons, which are joined; in pixels of the image, whose centres are
+        whole numbers, and to two decimals. In every plane of the region, pixels whose
+        centre lies outside are background, and their probabilities 0. None: there is
+        no outline.
     crop
         Keep labels and probabilities of the region's tiles alone, and not in the
         image's shape; `Segmentation.start` says where they begin. Where the image is
@@ -64,6 +70,7 @@ class Options:
     device: str = "auto"
     workers: int = 0
     region: RegionLike | None = None
+    outline: Sequence[Any] | None = None
     crop: bool = False
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_unet.core.axes import ArrayLike, AxesPlan, guess_axes, plan_axes
 from napari_unet.core.channels import ChannelPlan, plan_channels
+from napari_unet.core.outline import Outline
 from napari_unet.core.pixel_size import spatial_pixel_size
 from napari_unet.core.resample import Resampling, plan_resampling, resampled_shape
 from napari_unet.core.tiling import (
@@ -27,6 +28,7 @@ from napari_unet.core.tiling import (
 from napari_unet.errors import AxesError, DeviceError, SettingsError
 from napari_unet.pipeline.linking import check_link
 from napari_unet.pipeline.options import Options
+from napari_unet.pipeline.outlined import parse_outline, within
 from napari_unet.pipeline.region import Region, parse_region
 from napari_unet.processing_settings import ProcessingStep
 from napari_unet.settings import Normalization, Recipe, Separation, Tiling
@@ -89,6 +91,8 @@ class Plan:
         The tiles of one sample.
     region
         What of the image is segmented.
+    outline
+        Outside of it is background; None: there is none.
     own_separation
         The model's, its sizes in pixels of the image.
     separation, normalization
@@ -105,6 +109,7 @@ class Plan:
     resampling: Resampling | None
     grid: Grid
     region: Region
+    outline: Outline | None
     own_separation: Separation
     separation: Separation
     normalization: Normalization
@@ -147,6 +152,7 @@ def make_plan(
     own = _own_separation(recipe, factors)
     separation = options.separation.over(own)
     check_link(axes, separation)
+    outline = parse_outline(options.outline, axes.spatial_shape[-2:])
     return Plan(
         image=level0,
         model=model,
@@ -155,7 +161,8 @@ def make_plan(
         channels=channels,
         resampling=resampling,
         grid=grid,
-        region=parse_region(options.region, axes),
+        region=within(parse_region(options.region, axes), outline),
+        outline=outline,
         own_separation=own,
         separation=separation,
         normalization=options.normalization.over(recipe.normalization),

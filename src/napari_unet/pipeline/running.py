@@ -19,12 +19,14 @@ import numpy.typing as npt
 
 from napari_unet.core.events import Event, Note, SampleDone, Started, TileDone
 from napari_unet.core.normalize import Reader
+from napari_unet.core.outline import as_lists
 from napari_unet.core.resample import inverse, resample_stored
 from napari_unet.core.tiling import Grid
 from napari_unet.errors import DeviceFullError
 from napari_unet.pipeline.held import Held, empty_labels, held_part
 from napari_unet.pipeline.linking import link
 from napari_unet.pipeline.options import RegionLike
+from napari_unet.pipeline.outlined import kept_by, tiles_within
 from napari_unet.pipeline.plan import Plan, smaller_grid
 from napari_unet.pipeline.reading import Intensity, Source
 from napari_unet.pipeline.region import (
@@ -100,7 +102,8 @@ def run(
     while todo:
         sample = todo.popleft()
         reader = source.normalised(sample)
-        target = held.every_probability(probabilities, sample)
+        every = held.every_probability(probabilities, sample)
+        target = kept_by(plan, every, held.origin)
         job = _predict(plan, backend, reader, grid=grid, out=target)
         count = _Count(len(done), len(samples), sample)
         used = yield from _counted(job, notes, count)
@@ -153,7 +156,7 @@ def _ordered(plan: Plan, grid: Grid, ahead: Region) -> Grid:
     """Return the tiles that the region needs, those in view first."""
     if plan.model.tile_dependent_layers:
         return grid  # blended tiles are summed over the whole sample, in its order
-    grid = needed_grid(grid, plan.region, plan.resampling)
+    grid = tiles_within(plan, needed_grid(grid, plan.region, plan.resampling))
     if plan.resampling is not None or ahead.is_whole:
         return grid
     return dataclasses.replace(grid, tiles=tiles_first(grid.tiles, ahead.box))
@@ -189,7 +192,7 @@ def _smaller(plan: Plan, held: Held, grid: Grid) -> Grid:
     if plan.resampling is not None:
         larger = needed_grid(plan.grid, plan.region, plan.resampling)
         return cut_to(smaller, covered(larger, larger.shape))
-    return held.grid(cut_to(smaller, held.area))
+    return held.grid(tiles_within(plan, cut_to(smaller, held.area)))
 
 
 @dataclass(frozen=True)
@@ -250,6 +253,7 @@ def _provenance(
         "resampled_shape": list(grid.shape) if plan.resampling else None,
         "separation": plan.separation.model_dump(),
         "region": None if options.region is None else dict(options.region),
+        "outline": as_lists(plan.outline),
         "crop": options.crop,
         "versions": {
             "napari-unet-cells": version("napari-unet-cells"),

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.core.label_axes import as_label_ids
+from napari_unet.core.outline import make_outline
 from napari_unet.engine.training_order import AnnotatedImage, TrainingOrder
 from napari_unet.errors import SettingsError
 from napari_unet.plugin.layers import full_pixels, part_under, read_layer
+from napari_unet.plugin.outlines import outline_in
 from napari_unet.plugin.paths import exists, is_file, is_folder
 from napari_unet.plugin.train_choice import PairChoice, TrainChoice, start_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from napari.layers import Image, Labels, Shapes
-
-N_CORNERS = 64
 
 # Beside the model, as training writes it; a test keeps the two in step.
 RESUME = ".resume.pt"
@@ -162,30 +162,17 @@ def annotated_mask(shapes: Shapes, layer: Labels | Image) -> npt.NDArray[np.bool
     layer
         Says where its pixels lie.
     """
-    from skimage.draw import polygon2mask
-
     shape = tuple(layer.data.shape)
+    rows, columns = (slice(0, n) for n in shape[-2:])
     mask = np.zeros(shape, np.bool_)
-    for corners, kind in zip(shapes.data, shapes.shape_type, strict=True):
-        if kind in ("line", "path"):
+    for index, kind in enumerate(shapes.shape_type):
+        points = outline_in(layer, shapes, index)
+        if kind in ("line", "path") or len(points) < 3:
             continue
-        outline = _ellipse(corners) if kind == "ellipse" else np.asarray(corners)
-        world = np.asarray([shapes.data_to_world(point) for point in outline])
-        n = max(0, layer.ndim - world.shape[1])
-        padded = np.pad(world, ((0, 0), (n, 0)))[:, -layer.ndim :]
-        points = np.asarray([layer.world_to_data(point) for point in padded])
         plane = tuple(np.rint(points[0, :-2]).astype(int))
-        if n or all(0 <= at < size for at, size in zip(plane, shape[:-2], strict=True)):
+        n = layer.ndim - shapes.ndim
+        if n > 0 or all(0 <= at < size for at, size in zip(plane, shape, strict=False)):
             # Shapes of fewer axes mark all planes.
-            where = (..., slice(None), slice(None)) if n else plane
-            mask[where] |= polygon2mask(shape[-2:], points[:, -2:])  # type: ignore[no-untyped-call]
+            where = (..., slice(None), slice(None)) if n > 0 else plane
+            mask[where] |= make_outline(points[:, -2:]).inside((rows, columns))
     return mask
-
-
-def _ellipse(corners: Any) -> Any:
-    """Return points of the ellipse in a rectangle given by its four corners."""
-    corners = np.asarray(corners, float)
-    middle = corners.mean(axis=0)
-    one, other = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
-    angles = np.linspace(0, 2 * np.pi, N_CORNERS, endpoint=False)[:, None]
-    return middle + np.cos(angles) * one + np.sin(angles) * other

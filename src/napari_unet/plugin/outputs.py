@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.core.outline import as_lists
 from napari_unet.pipeline.held import empty_labels, held_part
 from napari_unet.plugin.colours import Colours, ColourTable, table_of
 from napari_unet.plugin.drawing import draw_box
@@ -212,7 +213,10 @@ class Outputs:
         region = self.plan.options.region
         if shown is None or not region:
             return False
-        before = shown.metadata.get(KEY, {}).get("region")
+        made, outline = shown.metadata.get(KEY, {}), as_lists(self.plan.outline)
+        before = made.get("region")
+        if outline is not None and made.get("outline") != outline:
+            return True
         return before is None or not contains(dict(region), before)
 
     def _put_labels_layer(self) -> Labels:
@@ -253,6 +257,8 @@ class Outputs:
         made: dict[str, Any] = {"output": output}
         if region := self.plan.options.region:
             made["region"] = dict(region)
+        if self.plan.outline is not None:
+            made["outline"] = as_lists(self.plan.outline)
         of = self.plan.axes.labels_shape
         if self.held.shape == of:
             return {KEY: made}

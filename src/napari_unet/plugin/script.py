@@ -207,6 +207,7 @@ def _options(made: dict[str, Any]) -> dict[str, str]:
         "pixel_size": repr(made["pixel_size"]),
         "diameter": repr(made["diameter"]),
         "region": repr(made["region"]),
+        "outline": _wrapped(repr(made.get("outline"))),
         "crop": "True" if made.get("crop") else "None",
         "device": repr(made["device"]),
         "tiling": code_of(tiling),
@@ -215,6 +216,11 @@ def _options(made: dict[str, Any]) -> dict[str, str]:
         "separation": code_of(Separation.parse(made["separation"])),
     }
     return {name: code for name, code in options.items() if code != "None"}
+
+
+def _wrapped(code: str) -> str:
+    """Return the code of nested lists with lines of the usual length."""
+    return "\n".join(textwrap.wrap(code, 72, subsequent_indent=" " * 8))
 
 
 def code_of(settings: Settings) -> str:

@@ -59,10 +59,8 @@ def options_of(
     image: LayerImage,
     card: ModelCard,
     preferences: Preferences,
-    *,
-    region: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return the pipeline's options for a choice."""
+    """Return the pipeline's options for a choice, but for what is segmented."""
     inverted = card.recipe.normalization.invert != choice.invert
     normalization = Normalization(invert=choice.invert) if inverted else Normalization()
     return {
@@ -75,5 +73,4 @@ def options_of(
         "separation": choice.separation,
         "normalization": normalization,
         "device": preferences.device,
-        "region": region,
     }

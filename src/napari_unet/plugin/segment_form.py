@@ -62,8 +62,9 @@ class SegmentForm(QWidget):
         self.region.addItems(CHOICES)
         self.region.setToolTip(
             "What is segmented. Parts are cut from the same tiles and the same "
-            "intensities as everything, so their cells are the same. Of a selected "
-            "polygon or ellipse it is the box around it."
+            "intensities as everything, so their cells are the same. Outside of a "
+            "selected polygon, ellipse or path (its ends are joined) is background; "
+            "of a rectangle along the axes, cells that cross its edge are whole."
         )
         self.diameter = QDoubleSpinBox()
         self.diameter.setRange(0.0, 10000.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def plan_for(
     choice: SegmentChoice,
     image: LayerImage,
     card: ModelCard | None,
-    region: dict[str, Any] | None,
+    part: Mapping[str, Any],
 ) -> Plan:
     """Return the plan for a choice.
 
@@ -62,8 +63,8 @@ def plan_for(
         The layer as the pipeline sees it.
     card
         Of the model; None: the image holds probabilities.
-    region
-        What of it is segmented.
+    part
+        What of it is segmented: `region` and `outline`, as in `Options`.
 
     Raises
     ------
@@ -72,12 +73,13 @@ def plan_for(
     """
     preferences = read_preferences()
     if card is None:
-        given = {"separation": choice.separation, "region": region, "rgb": False}
+        given = {"separation": choice.separation, "rgb": False, **part}
         plan = plan_given(image.data, image.axes, parse_options(given))
     else:
-        options = options_of(choice, image, card, preferences, region=region)
-        plan = make_plan(image.data, card, parse_options(options))
-    if region is not None and _n_bytes(plan, plan.axes.labels_shape) > CROPPED:
+        options = options_of(choice, image, card, preferences)
+        plan = make_plan(image.data, card, parse_options({**options, **part}))
+    is_part = plan.options.region is not None
+    if is_part and _n_bytes(plan, plan.axes.labels_shape) > CROPPED:
         cropped = dataclasses.replace(plan.options, crop=True)
         plan = dataclasses.replace(plan, options=cropped)
     if card is None or not goes_to_disk(plan):

@@ -31,12 +31,7 @@ from napari_unet.plugin.segment_plan import chosen_image, plan_for, scaled_note
 from napari_unet.plugin.segment_run import Order, SegmentRun
 from napari_unet.plugin.shared_engine import borrow_engine
 from napari_unet.plugin.tuning_panel import TuningPanel
-from napari_unet.plugin.view import (
-    box_note,
-    region_of,
-    region_or_hint,
-    visible_region,
-)
+from napari_unet.plugin.view import chosen_part, part_or_hint, visible_region
 from napari_unet.plugin.warming import Warming
 
 if TYPE_CHECKING:
@@ -116,14 +111,12 @@ class SegmentWidget(DockedWidget):
             self.progress.show_running("Reading the model…")
             return
         with told(self._on_failed):
-            plan = self._make_plan(self._region())
+            plan = self._make_plan(self._part())
             backend, engine = self._backend(plan), self._engine()
             order = Order(plan, backend, engine, self._layer, self._model.is_none)
             self.tuning.set_result(False)
             self.progress.show_running("Measuring intensities…")
             self._run.start(order)
-            note = box_note(self.form.region.currentText(), self._viewer, self._layer)
-            self._run.notes += [note] * bool(note)
 
     def cancel(self) -> None:
         """Stop; what is finished stays."""
@@ -138,7 +131,8 @@ class SegmentWidget(DockedWidget):
         """Compare tiled with untiled on what is visible; `verified` or `failed`."""
         with told(self._on_failed):
             axes = self._image().axes
-            plan = self._make_plan(visible_region(self._viewer, self._layer, axes))
+            visible = visible_region(self._viewer, self._layer, axes)
+            plan = self._make_plan({"region": visible})
             backend = self._backend(plan)
             self.progress.say("Verifying what is visible…")
             self._check.start_on(self._engine(), once(lambda: verify(plan, backend)))
@@ -161,19 +155,19 @@ class SegmentWidget(DockedWidget):
     def _image(self) -> LayerImage:
         return chosen_image(self._layer, self.form.axes.value())
 
-    def _region(self) -> dict[str, Any] | None:
+    def _part(self) -> dict[str, Any]:
         choice = self.form.region.currentText()
         card, axes = self._model.card, self._image().axes
         is_3d = bool(card and card.recipe.architecture.ndim == 3)
         is_3d = is_3d and not self._model.is_none
-        return region_of(choice, self._viewer, self._layer, axes, is_3d=is_3d)
+        return chosen_part(choice, self._viewer, self._layer, axes, is_3d=is_3d)
 
-    def _make_plan(self, region: dict[str, Any] | None) -> Plan:
+    def _make_plan(self, part: dict[str, Any]) -> Plan:
         """Return the plan for what is chosen; raise `UNetError` where it is wrong."""
         card = None if self._model.is_none else self._model.require()
-        plan = plan_for(self.value(), self._image(), card, region)
+        plan = plan_for(self.value(), self._image(), card, part)
         if card is not None and self.tuning.follow_own(plan.own_separation):
-            plan = plan_for(self.value(), self._image(), card, region)
+            plan = plan_for(self.value(), self._image(), card, part)
         return plan
 
     def _validate(self) -> None:
@@ -185,8 +179,8 @@ class SegmentWidget(DockedWidget):
         try:
             image = self._image()
             if not self._model.is_loading:
-                region, hint = region_or_hint(self._region, image.axes)
-                plan = self._make_plan(region)
+                part, hint = part_or_hint(self._part, image.axes)
+                plan = self._make_plan(part)
                 shown = plan.axes.spatial + "C"
                 self.form.axes.show_mapping(image.axes, plan.axes.shape, shown)
                 self.progress.say(hint or scaled_note(plan))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import SettingsError
+from napari_unet.plugin.outlines import selected_outline, selected_outlines
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -51,17 +52,31 @@ def region_of(
     return visible_region(viewer, layer, axes)
 
 
-def region_or_hint(
-    find: Callable[[], Spans | None], axes: str
-) -> tuple[Spans | None, str]:
-    """Return the region; of a shape that is still to be drawn, a pixel and what to do.
+def chosen_part(
+    choice: str, viewer: Any, layer: Image, axes: str, *, is_3d: bool = False
+) -> dict[str, Any]:
+    """Return the pipeline's options that say what is segmented: region and outline.
+
+    Parameters and errors are those of `region_of`; a shape that surrounds nothing is
+    refused, too.
+    """
+    region = region_of(choice, viewer, layer, axes, is_3d=is_3d)
+    is_shape = choice == SHAPE
+    outline = selected_outline(viewer, layer, axes) if is_shape else None
+    return {"region": region, "outline": outline}
+
+
+def part_or_hint(
+    find: Callable[[], dict[str, Any]], axes: str
+) -> tuple[dict[str, Any], str]:
+    """Return the part; of a shape that is still to be drawn, a pixel and what to do.
 
     Nothing tells when it is drawn, so that Run stays enabled, and says it again.
     """
     try:
         return find(), ""
     except SettingsError as error:
-        return {axis: (0, 1) for axis in axes if axis in "YX"}, str(error)
+        return {"region": {axis: (0, 1) for axis in axes if axis in "YX"}}, str(error)
 
 
 def current_position(viewer: Any, layer: Image, axes: str) -> Spans:
@@ -95,52 +110,9 @@ def visible_region(viewer: Any, layer: Image, axes: str) -> Spans:
     return found
 
 
-def box_note(choice: str, viewer: Any, layer: Image) -> str:
-    """Return what to know of a region that is larger than what was drawn; or nothing.
-
-    Labels of the box around a shape are those of a full run, whatever moves the
-    sliders, and a script can say where they are; labels of an outline would not be.
-    """
-    if choice != SHAPE:
-        return ""
-    chosen, shown = _chosen_shapes(viewer), _displayed_axes(viewer, layer)
-    if len(chosen) == 1 and _is_box(*chosen[0], layer, shown):
-        return ""
-    return "The box around what is selected was segmented, not its outline."
-
-
-def _is_box(shapes: Any, index: int, layer: Image, shown: list[int]) -> bool:
-    """Return whether a shape is the box around it, in the pixels of `layer`."""
-    if shapes.shape_type[index] not in ("rectangle", "polygon"):
-        return False
-    corners = _corners_in(layer, shapes, index)[:, shown]
-    ends = np.stack([corners.min(axis=0), corners.max(axis=0)])
-    at_ends = np.isclose(corners[:, None], ends).any(axis=1).all()
-    return len(corners) == 4 and bool(at_ends)
-
-
-def _chosen_shapes(viewer: Any) -> list[tuple[Any, int]]:
-    """Return layer and number of each shape that is selected."""
-    from napari.layers import Shapes
-
-    return [
-        (shapes, index)
-        for shapes in viewer.layers
-        if isinstance(shapes, Shapes)
-        for index in sorted(shapes.selected_data)
-    ]
-
-
 def _shape_region(viewer: Any, layer: Image, axes: str) -> Spans:
-    """Return the bounding box of the selected shapes, at the current position."""
-    chosen = _chosen_shapes(viewer)
-    if not chosen:
-        raise SettingsError(
-            "No shape is selected.",
-            "Draw a rectangle in a Shapes layer and select it, or choose another "
-            "region.",
-        )
-    points = [_corners_in(layer, shapes, index) for shapes, index in chosen]
+    """Return the box around the selected shapes, at the current position."""
+    points = selected_outlines(viewer, layer)
     low = np.min([p.min(axis=0) for p in points], axis=0)
     high = np.max([p.max(axis=0) for p in points], axis=0)
     found = current_position(viewer, layer, axes)
@@ -154,18 +126,6 @@ def _shape_region(viewer: Any, layer: Image, axes: str) -> Spans:
             )
         found[axes[index]] = (start, min(n, stop))
     return found
-
-
-def _corners_in(layer: Image, shapes: Any, index: int) -> Any:
-    """Return the vertices of a shape in the pixels of `layer`."""
-    vertices = np.atleast_2d(shapes.data[index])
-    rows = []
-    for vertex in vertices:
-        world = np.asarray(shapes.data_to_world(vertex))
-        padded = np.zeros(max(layer.ndim, len(world)))
-        padded[-len(world) :] = world
-        rows.append(layer.world_to_data(padded[-layer.ndim :]))
-    return np.asarray(rows)
 
 
 def _displayed_axes(viewer: Any, layer: Image) -> list[int]:
