@@ -112,7 +112,7 @@ def test_a_shape_may_be_drawn_after_it_is_asked_for(
 ):
     viewer, widget = open_widget(nuclei)
     widget.form.region.setCurrentText("Selected shape")
-    assert "Draw a rectangle" in widget.progress.text.text()
+    assert "Draw one in a Shapes layer" in widget.progress.text.text()
     with qtbot.waitSignal(widget.failed) as said:
         widget.run()
     assert "No shape is selected" in str(said.args[0])
