@@ -176,7 +176,7 @@ def test_a_large_result_lies_on_its_image_where_a_region_was(opened, monkeypatch
 
 def test_what_lies_under_a_regions_labels_is_learned_and_measured(opened):
     from napari_unet.plugin.annotated import _annotated, _check_shapes
-    from napari_unet.plugin.measuring import _channels_first
+    from napari_unet.plugin.measuring import _image_reader
     from napari_unet.plugin.train_choice import PairChoice, TrainChoice
 
     viewer, source = opened
@@ -186,7 +186,8 @@ def test_what_lies_under_a_regions_labels_is_learned_and_measured(opened):
     found = _annotated(pair, TrainChoice(), viewer.layers)
     np.testing.assert_array_equal(found.image, FRAMES[1:2])
     assert found.labels.shape == (1, 16, 18)
-    np.testing.assert_array_equal(_channels_first(source, layer), FRAMES[None, 1:2])
+    under = _image_reader(source, layer)((0,))
+    np.testing.assert_array_equal(under, FRAMES[None, 1])
     viewer.add_image(FRAMES[:2], name="other", axis_labels=AXES)
     with pytest.raises(AxesError, match="the same image"):
         _check_shapes(PairChoice(image="other", labels=layer.name), viewer.layers)
