@@ -550,6 +550,112 @@ def test_the_worker_of_another_address_is_given_back(opened, one_worker):
     assert id(opened._user) not in shared_engine._users
 
 
+@pytest.fixture
+def alone(make_napari_viewer):
+    """A viewer with labels, a widget, and no worker but the one that it starts."""
+    from napari_unet.plugin import shared_engine
+    from napari_unet.plugin.evaluate_widget import EvaluateWidget
+
+    engines = dict(shared_engine._engines)
+    shared_engine._engines.clear()
+    viewer = make_napari_viewer()
+    viewer.add_labels(truth_image(), name="truth")
+    widget = EvaluateWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Evaluate")
+    yield viewer, widget
+    widget.detach()
+    shared_engine._engines.clear()
+    shared_engine._engines.update(engines)
+
+
+def test_the_worker_is_started_once_there_is_something_to_compare(
+    alone, qtbot, monkeypatch
+):
+    from napari_unet.engine.client import Engine
+    from napari_unet.plugin import shared_engine
+
+    begun, go_on, sent = threading.Event(), threading.Event(), []
+
+    def start(_, task):
+        begun.set()
+        assert go_on.wait(WAIT / 1000)
+        sent.append((task.__name__, threading.current_thread()))
+
+    monkeypatch.setattr(Engine, "start", start)
+    viewer, widget = alone
+    assert not widget._warm.is_busy
+    assert shared_engine._engines == {}
+    viewer.add_labels(result_image(), name="cells")
+    qtbot.waitUntil(begun.is_set, timeout=WAIT)
+    choice = widget.value()  # the window is not held up meanwhile
+    assert (choice.labels, choice.truth) == ("cells", "truth")
+    go_on.set()
+    qtbot.waitUntil(lambda: not widget._warm.is_busy, timeout=WAIT)
+    ((name, thread),) = sent
+    assert name == "warm_up"
+    assert thread is not threading.main_thread()
+    assert list(shared_engine._engines.values()) == [widget._engine()]
+    assert widget.text.text() == ""
+    widget.detach()
+    assert shared_engine._engines == {}
+
+
+def test_a_worker_that_does_not_start_is_told_when_it_is_needed(
+    alone, qtbot, monkeypatch
+):
+    from napari_unet.engine.client import Engine
+    from napari_unet.errors import WorkerError
+
+    def refuse(_):
+        raise WorkerError("There is no worker.", "Start one.")
+
+    monkeypatch.setattr(Engine, "client", refuse)
+    viewer, widget = alone
+    said = []
+    widget.failed.connect(said.append)
+    viewer.add_labels(result_image(), name="cells")
+    qtbot.waitUntil(lambda: not widget._warm.is_busy, timeout=WAIT)
+    assert (said, widget.text.text()) == ([], "")
+    with qtbot.waitSignal(widget.stopped, timeout=WAIT):
+        widget.run()
+    assert [str(error) for error in said] == ["There is no worker. Start one."]
+    assert widget.button.text() == "Evaluate"
+
+
+def test_the_window_does_not_wait_for_what_draws_errors(viewer, qtbot):
+    """Napari compiles for each kind of integers: that takes seconds."""
+    from numba.core import event
+
+    from napari_unet.plugin.evaluate_widget import EvaluateWidget
+
+    class Noted(event.Listener):
+        def on_start(self, _):
+            compiling.append(threading.current_thread())
+
+        def on_end(self, _):
+            pass
+
+    for name, labels in (("truth", truth_image()), ("cells", result_image())):
+        viewer.add_labels(labels.astype(np.uint32), name=name)
+    compiling = []
+    with event.install_listener("numba:compile", Noted()):
+        widget = EvaluateWidget(viewer)
+        viewer.window.add_dock_widget(widget, name="Evaluate")
+        with qtbot.waitSignal(widget.scored, timeout=WAIT):
+            widget.run()
+    assert colour_of(viewer.layers["cells"], 16) != colour_of(
+        viewer.layers["cells"], 11
+    )
+    assert compiling
+    assert threading.main_thread() not in compiling
+
+
+def test_what_is_warmed_up_needs_no_more_than_scoring_and_measuring():
+    from napari_unet.engine.measuring import warm_up
+
+    warm_up()
+
+
 def test_what_does_not_fit_is_marked_and_cannot_be_run(viewer, qtbot):
     from napari_unet.plugin.evaluate_widget import EvaluateWidget
 

@@ -71,6 +71,15 @@ def iter_measure(
     return join_tables(placed)
 
 
+def warm_up() -> None:
+    """Score and measure a few pixels: what is loaded for the first time stays."""
+    from napari_unet.core.metrics import count_image
+
+    labels = np.eye(4, dtype=np.int32)
+    count_image(labels, labels)
+    _measure(labels, labels[None], "YX", None)
+
+
 def _measure(
     labels: Any, image: Any, axes: str, pixel_size: Sequence[float] | None
 ) -> Table:

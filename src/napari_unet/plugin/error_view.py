@@ -5,19 +5,23 @@ The user's own colours come back when it is switched off.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.engine.by_sample import Position
-from napari_unet.plugin.scoring import Findings
+from napari_unet.plugin.scoring import Findings, iter_findings
 
 if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.utils.colormaps import DirectLabelColormap
 
+    from napari_unet.core.axes import ArrayLike
     from napari_unet.core.object_errors import Side
     from napari_unet.core.tables import Table
+    from napari_unet.engine.client import Engine
 
 # Errors stand out, what is right recedes. Told apart also by the colour-blind.
 COLOURS = {
@@ -72,6 +76,31 @@ class ErrorView:
 
     def _sides(self) -> tuple[tuple[Labels, Side], tuple[Labels, Side]]:
         return (self.labels, "prediction"), (self.truth, "truth")
+
+
+def iter_showable(
+    engine: Engine, labels: ArrayLike, truth: ArrayLike, n_leading: int
+) -> Generator[int | None, None, Findings]:
+    """Compare as `iter_findings` does; to show them then holds up no window."""
+    findings = yield from iter_findings(engine, labels, truth, n_leading)
+    warm_colours(labels, truth)
+    return findings
+
+
+def warm_colours(*arrays: ArrayLike) -> None:
+    """Let napari compile, in this thread, what draws errors of arrays like these."""
+    for dtype in {np.dtype(array.dtype) for array in arrays}:
+        _warm(dtype)
+
+
+@functools.cache
+def _warm(dtype: np.dtype[Any]) -> None:
+    from napari.layers import Labels
+
+    one = {"label": np.ones(1, np.int64), "error": np.array(["false"], dtype=object)}
+    colormap = _colormap(one)
+    Labels(np.ones((2, 2), dtype), colormap=colormap)
+    colormap.map(np.ones(2, np.uint8))  # the table of colours that the GPU is given
 
 
 def _look(layer: Labels) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class EvaluateForm(QWidget):
 
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._layers = viewer.layers
         fields = EvaluateChoice.model_fields
         self.labels = LabelsBox(viewer, fields["labels"].description or "")
         self.truth = LabelsBox(viewer, fields["truth"].description or "")
@@ -67,6 +68,13 @@ class EvaluateForm(QWidget):
         """Follow the viewer's layers, and guess which is which."""
         for box in (self.labels, self.truth, self.image):
             box.attach()
+        # After the boxes, which list the new layer.
+        self._layers.events.inserted.connect(self._on_inserted, position="last")
+        self._guess()
+        self._on_labels()
+
+    def _guess(self) -> None:
+        """Choose what was found as labels, and what was drawn as truth."""
         names = [self.truth.itemText(i) for i in range(self.truth.count())]
         true = [name for name in names if any(n in name.lower() for n in TRUE_NAMES)]
         others = [name for name in names if name not in true]
@@ -78,10 +86,10 @@ class EvaluateForm(QWidget):
         true = true or [name for name in drawn if name != self.labels.value()]
         if true:
             self.truth.set_value(true[0])
-        self._on_labels()
 
     def detach(self) -> None:
         """Stop following."""
+        self._layers.events.inserted.disconnect(self._on_inserted)
         for box in (self.labels, self.truth, self.image):
             box.detach()
 
@@ -121,6 +129,11 @@ class EvaluateForm(QWidget):
         mark = f"border: 1px solid {RED}" if problem is not None else ""
         self.truth.setStyleSheet(mark)
         return problem
+
+    def _on_inserted(self, _: object) -> None:
+        """Guess again while nothing can be compared with itself."""
+        if self.labels.layer() is self.truth.layer():
+            self._guess()
 
     def _on_labels(self) -> None:
         layer = self.labels.layer()

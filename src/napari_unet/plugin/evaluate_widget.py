@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.errors import UNetError
 from napari_unet.plugin.correct_panel import CorrectPanel
 from napari_unet.plugin.docked import DockedWidget
-from napari_unet.plugin.error_view import ErrorView, write_features
+from napari_unet.plugin.error_view import ErrorView, iter_showable, write_features
 from napari_unet.plugin.errors_panel import ErrorsPanel
 from napari_unet.plugin.evaluate_choice import (
     EvaluateChoice,
@@ -24,12 +24,13 @@ from napari_unet.plugin.layers import full_pixels
 from napari_unet.plugin.measure_panel import MeasurePanel
 from napari_unet.plugin.measuring import iter_measurements, rows_at, save_table
 from napari_unet.plugin.object_finder import ObjectFinder
-from napari_unet.plugin.parts import column
+from napari_unet.plugin.parts import column, sentence
 from napari_unet.plugin.preferences import read_preferences
 from napari_unet.plugin.preferences_watch import PreferencesWatch
 from napari_unet.plugin.scores_panel import ScoresPanel
-from napari_unet.plugin.scoring import Findings, iter_findings
+from napari_unet.plugin.scoring import Findings
 from napari_unet.plugin.shared_engine import borrow_engine
+from napari_unet.plugin.warm_evaluate import WarmEvaluate
 from napari_unet.plugin.work_button import WorkButton
 
 if TYPE_CHECKING:
@@ -71,15 +72,13 @@ class EvaluateWidget(DockedWidget):
             "Stop; the scores of before stay.",
         )
         self.button.setMinimumHeight(32)
-        self.text = QLabel()
-        self.text.setWordWrap(True)
-        self.text.setTextFormat(Qt.TextFormat.PlainText)
-        self.text.setToolTip("What was done last, or why it could not be done.")
+        self.text = sentence("What was done last, or why it could not be done.")
         self.scores, self.errors = ScoresPanel(), ErrorsPanel()
         self.correct = CorrectPanel(viewer)
         self.measuring = MeasurePanel()
         self._score, self._measure = EvaluateRun(self), EvaluateRun(self)
         self._finder = ObjectFinder(viewer, self)
+        self._warm = WarmEvaluate(self._engine, self)
         self._watch, self._preferences = LabelsWatch(self), PreferencesWatch(self)
         self._result = QWidget()
         self._lay_out()
@@ -117,7 +116,7 @@ class EvaluateWidget(DockedWidget):
         self.button.show_running(True)
         pixels = full_pixels(labels), full_pixels(truth)
         self._score.start_look(
-            engine, labels, lead, lambda: iter_findings(engine, *pixels, lead)
+            engine, labels, lead, lambda: iter_showable(engine, *pixels, lead)
         )
 
     def cancel(self) -> None:
@@ -249,6 +248,8 @@ class EvaluateWidget(DockedWidget):
         problem = self.form.validate()
         self.button.allow(problem is None)
         pair = (layer, self.form.truth.layer())
+        if problem is None:
+            self._warm.begin(*pair)
         if self._view is not None and (self._view.labels, self._view.truth) != pair:
             self._forget()
 
@@ -340,8 +341,8 @@ class EvaluateWidget(DockedWidget):
         """Stop following; the layers get their own look back."""
         self.correct.choose("")
         self._forget()
-        self._score.cancel()
-        self._measure.cancel()
+        for work in (self._warm, self._score, self._measure):
+            work.cancel()
         self._preferences.stop()
         self._watch.follow(None)
         self._viewer.dims.events.current_step.disconnect(self._on_step)

@@ -28,6 +28,15 @@ def titled(title: str, field: QWidget) -> QLabel:
     return label
 
 
+def sentence(tooltip: str) -> QLabel:
+    """Return a label for a line of plain text, empty at first."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setToolTip(tooltip)
+    return label
+
+
 def collapsible(title: str) -> QCollapsible:
     """Return a part that is folded away at first."""
     part = QCollapsible(title)
