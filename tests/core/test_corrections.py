@@ -12,9 +12,10 @@ from napari_unet.core.corrections import (
     hit_objects,
     in_whole_array,
     merge_objects,
+    sample_at,
     split_objects,
 )
-from napari_unet.errors import SettingsError
+from napari_unet.errors import AxesError, SettingsError
 
 
 def bars() -> np.ndarray:
@@ -135,3 +136,11 @@ def test_an_edit_of_a_frame_is_one_of_the_series():
     after = applied(series, in_whole_array(edit, (1,)))
     np.testing.assert_array_equal(after[0], series[0])
     np.testing.assert_array_equal(after[1], np.where(series[1] == 3, 0, series[1]))
+
+
+@pytest.mark.parametrize("position", [(7,), (2,), (-1,)])
+def test_there_is_nothing_to_correct_where_there_are_no_labels(position):
+    series = np.stack([bars(), bars()])
+    np.testing.assert_array_equal(sample_at(series, (1,)), series[1])
+    with pytest.raises(AxesError, match=r"no labels at .* Move the slider"):
+        sample_at(series, position)

@@ -151,7 +151,7 @@ def test_a_killed_worker_is_an_error_and_the_next_call_starts_another(tmp_path):
         first = engine.pid
         assert engine.is_running
         os.kill(first, signal.SIGKILL)
-        with pytest.raises(WorkerError, match=r"signal 9.*Run again"):
+        with pytest.raises(WorkerError, match=r"signal 9.*Try again"):
             _call_forever(engine)
         assert not engine.is_running
         assert engine.call(worker_tasks.keep_file, "a.txt", b"here again")

@@ -149,7 +149,7 @@ def test_a_killed_worker_is_a_message_and_run_works_again(
     with qtbot.waitSignals([widget.failed, widget.stopped], timeout=PATIENCE):
         os.kill(one_worker.pid, signal.SIGKILL)
     assert "ended by signal 9" in str(errors[0])
-    assert "Run again" in widget.progress.text.text()
+    assert "Try again" in widget.progress.text.text()
     assert widget.progress.button.isEnabled()
     widget.form.region.setCurrentText("Current slice or frame")
     viewer.dims.set_current_step(0, 7)
@@ -163,6 +163,11 @@ def test_invalid_axes_are_marked_in_place_and_run_is_disabled(open_widget, nucle
     widget.form.axes.edit.textEdited.emit("XX")
     assert "name an axis twice" in widget.form.axes.drawing.text()
     assert not widget.progress.button.isEnabled()
+    ends: list[str] = []
+    widget.failed.connect(lambda _: ends.append("failed"))
+    widget.stopped.connect(lambda: ends.append("stopped"))
+    widget.run()  # as a script may
+    assert ends == ["failed", "stopped"]
     widget.form.axes.edit.textEdited.emit("YX")
     widget.form.axes.edit.setText("YX")
     widget.form.axes.edit.textEdited.emit("YX")

@@ -149,6 +149,33 @@ def test_python_may_end_while_a_job_runs(tmp_path):
     assert (found.returncode, found.stderr) == (0, "")
 
 
+EMPTY = """
+import time
+import napari, pint
+from qtpy.QtWidgets import QApplication
+
+viewer = napari.Viewer(show=False)
+warm = []
+for name in ("Segment", "Train"):
+    _, widget = viewer.window.add_plugin_dock_widget("napari-unet-cells", name)
+    widget._warming._labels.stopped.connect(lambda: warm.append(True))
+end = time.monotonic() + 300
+while len(warm) < 2 and time.monotonic() < end:
+    QApplication.processEvents()
+    time.sleep(0.001)
+lazy = object.__getattribute__(pint.application_registry, "_registry")
+print(len(warm), type(lazy).__name__)
+viewer.close()
+"""
+
+
+def test_an_empty_viewer_is_left_to_build_its_units(tmp_path):
+    """They are built in the window's thread alone, with the first layer."""
+    script = tmp_path / "empty.py"
+    script.write_text(EMPTY)
+    assert _play(script).stdout == "2 LazyRegistry\n"
+
+
 def _callbacks(viewer) -> int:
     events = viewer.layers.events
     emitters = [events.inserted, events.removed, events.reordered]

@@ -244,23 +244,41 @@ def _nothing_hit() -> SettingsError:
     return SettingsError("The line touches no object.", "Draw it across an object.")
 
 
+def sample_at(array: NDArray[Any], position: tuple[int, ...]) -> NDArray[Any]:
+    """Return one sample of an array.
+
+    Parameters
+    ----------
+    array
+        Samples along its leading axes.
+    position
+        Index along these, which may lie outside.
+
+    Raises
+    ------
+    AxesError
+        If the array has no sample there.
+    """
+    inside = (0 <= at < n for at, n in zip(position, array.shape, strict=False))
+    if not all(inside):
+        at = ", ".join(map(str, position))
+        raise AxesError(
+            f"There are no labels at ({at}), which is shown.",
+            "Move the slider to a frame that has labels.",
+        )
+    return np.asarray(array[position])
+
+
 def in_whole_array(edit: Edit, position: tuple[int, ...]) -> Edit:
     """Return an edit of one sample as an edit of the array that it is part of.
 
     Parameters
     ----------
     edit
-        Of ``array[position]``.
+        Of ``sample_at(array, position)``.
     position
         Index along the leading axes.
-
-    Raises
-    ------
-    AxesError
-        If the position is negative.
     """
-    if any(at < 0 for at in position):
-        raise AxesError(f"There is no sample at {position}.", "Choose one that is.")
     n = len(edit.values)
     leading = tuple(np.full(n, at, np.intp) for at in position)
     return Edit((*leading, *edit.indices), edit.values, edit.ids)

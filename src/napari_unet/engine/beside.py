@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 # Far longer than a quick task takes; a connection that another thread closes at the
 # wrong moment never answers.
 LIMIT = 300.0
-FORGOTTEN = WorkerError(
-    "The worker no longer holds what was sent to it.", "Press Run again."
-)
+FORGOTTEN = WorkerError("The worker no longer holds what was sent to it.", "Try again.")
 
 
 @dataclass(frozen=True)

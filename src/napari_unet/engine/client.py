@@ -20,7 +20,12 @@ from napari_unet.core.axes import ArrayLike
 from napari_unet.core.events import Event, exhaust
 from napari_unet.engine import beside, worker_tasks
 from napari_unet.engine.compute import Compute as Compute
-from napari_unet.engine.connections import choose_worker, close_quietly, is_ended
+from napari_unet.engine.connections import (
+    choose_worker,
+    close_quietly,
+    is_ended,
+    leave_unlogged_ends,
+)
 from napari_unet.engine.worker_process import WorkerProcess
 from napari_unet.engine.worker_tasks import NetworkUse
 from napari_unet.errors import WorkerError
@@ -265,6 +270,7 @@ class Engine:
     def _connect(self) -> Client:
         from distributed import Client
 
+        leave_unlogged_ends()
         security = self.compute.security()
         address = self.compute.address
         if not address:
@@ -297,7 +303,7 @@ class Engine:
             self.release()
             raise WorkerError(
                 f"The worker at {place[0]} has ended.",
-                "Press Run again: another one of its cluster is chosen.",
+                "Try again: another one of its cluster is chosen.",
             )
 
     @contextlib.contextmanager
@@ -322,7 +328,7 @@ class Engine:
             self.release()
         # Otherwise another thread saw the end first, and may have started anew.
         raise self._ended or WorkerError(
-            "The connection to the worker was lost.", "Press Run again to connect."
+            "The connection to the worker was lost.", "Try again: it is made anew."
         )
 
     def _is_alive(self) -> bool:

@@ -42,6 +42,11 @@ def unlogged(*names: str) -> Iterator[None]:
             each.removeFilter(_nothing)
 
 
+def leave_unlogged_ends() -> None:
+    """Keep what distributed logs when a worker is gone to itself: users are told."""
+    logging.getLogger("distributed.client").addFilter(_is_no_end)
+
+
 def close_quietly(client: Client) -> None:
     """Close a connection whose other end may be dead, which is no news by now."""
     # Python ends its threads first: what waits for a task cannot be told of the end.
@@ -52,6 +57,7 @@ def close_quietly(client: Client) -> None:
             if not is_ended(error):
                 raise
             logger.debug("closed by the other side before", exc_info=True)
+            client.status = "closed"  # or it tries again when it is collected
 
 
 def choose_worker(client: Client) -> str:
@@ -69,12 +75,17 @@ def choose_worker(client: Client) -> str:
     if not tasks:
         close_quietly(client)
         raise WorkerError(
-            "The scheduler has no workers.", "Start one there, then press Run again."
+            "The scheduler has no workers.", "Start one there, then try again."
         )
     # Several viewers that connect to an idle cluster should not all take the first.
     own = sorted(tasks, key=lambda worker: zlib.crc32(f"{client.id}{worker}".encode()))
     found: str = min(own, key=lambda worker: len(tasks[worker]))
     return found
+
+
+def _is_no_end(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, Exception) and is_ended(error))
 
 
 def _nothing(_: logging.LogRecord) -> bool:

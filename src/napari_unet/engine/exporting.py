@@ -37,12 +37,7 @@ def export_package(
             "The package would be written on the machine that computes.",
             "Clear the compute address in the preferences.",
         )
-    try:
-        return engine.call(_export, card, str(out), credits, overwrite=overwrite)
-    except WorkerError as error:
-        if not error.remedy.startswith("Press Run again"):
-            raise
-        raise WorkerError(error.problem, "Export the model again.") from None
+    return engine.call(_export, card, str(out), credits, overwrite=overwrite)
 
 
 def _export(

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 MODULE = "napari_unet.engine.worker_host"
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
-RESTART = "Press Run again: a new one is started."
+RESTART = "Try again: a new one is started."
 
 _FIELDS = (
     "tls_ca_file",

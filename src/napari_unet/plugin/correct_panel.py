@@ -14,6 +14,7 @@ from napari_unet.core.corrections import (
     delete_objects,
     in_whole_array,
     merge_objects,
+    sample_at,
     split_objects,
 )
 from napari_unet.errors import SettingsError, UNetError
@@ -105,7 +106,7 @@ class CorrectPanel(QGroupBox):
                 "Show the Y and X axes.",
             )
         position = tuple(round(float(at)) for at in points[0, :lead])
-        labels = data[position]
+        labels = sample_at(data, position)
         stroke = Stroke(points[:, lead:], (plane[0] - lead, plane[1] - lead))
         if tool == "merge":
             edit = merge_objects(labels, stroke)

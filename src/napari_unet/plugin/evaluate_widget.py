@@ -103,6 +103,7 @@ class EvaluateWidget(DockedWidget):
         problem = self.form.validate()
         if problem is not None:
             self._on_failed(problem)
+            self.stopped.emit()
             return
         labels, truth = self.form.labels.layer(), self.form.truth.layer()
         view = self._view

@@ -13,12 +13,16 @@ from napari_unet.errors import UNetError
 
 
 @contextlib.contextmanager
-def told(tell: Callable[[UNetError], None]) -> Iterator[None]:
-    """Show an error where the user looks, instead of raising it."""
+def told(
+    tell: Callable[[UNetError], None], then: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Show an error where the user looks, instead of raising it; then say one more."""
     try:
         yield
     except UNetError as error:
         tell(error)
+        if then is not None:
+            then()
 
 
 def titled(title: str, field: QWidget) -> QLabel:

@@ -68,7 +68,8 @@ class SegmentWidget(DockedWidget):
         self.progress, self.tuning = ProgressRow(), TuningPanel()
         self._brought = Brought(self.tuning, self.form.invert)
         self._run, self._check = SegmentRun(viewer, self), EngineJob(self)
-        self._model, self._warming = ChosenModel(self.form, self), Warming(self)
+        self._model = ChosenModel(self.form, self)
+        self._warming = Warming(viewer.layers, self)
         self._preferences = PreferencesWatch(self)
         column(self, (self.form, self.progress, self.tuning))
         self.setMinimumWidth(320)
@@ -110,7 +111,7 @@ class SegmentWidget(DockedWidget):
             self._waiting = True
             self.progress.show_running("Reading the model…")
             return
-        with told(self._on_failed):
+        with told(self._on_failed, self.stopped.emit):
             plan = self._make_plan(self._part())
             backend, engine = self._backend(plan), self._engine()
             order = Order(plan, backend, engine, self._layer, self._model.is_none)

@@ -83,7 +83,8 @@ class TrainWidget(DockedWidget):
         self._run, self._preview = TrainRun(self), TrainPreview(viewer, self)
         self._weights = WeightsView(viewer, self)
         self._next = AnnotateNext(viewer, self)
-        self._check, self._warming = EngineJob(self), Warming(self, "pyqtgraph")
+        self._check = EngineJob(self)
+        self._warming = Warming(viewer.layers, self, "pyqtgraph")
         self._preferences = PreferencesWatch(self)
         self._questions = StartQuestions(self.form.answers, self)
         self.curves.setVisible(False)
@@ -143,7 +144,7 @@ class TrainWidget(DockedWidget):
             self._next.next(image, labels, shapes)
 
     def _start(self, *, resume: bool) -> None:
-        with told(self._on_failed):
+        with told(self._on_failed, self.stopped.emit):
             choice, layers = self.value(), self._viewer.layers
             check_choice(choice, layers)
             self._questions.check()
