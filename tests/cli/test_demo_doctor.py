@@ -167,3 +167,18 @@ def test_qt_that_does_not_load(monkeypatch):
     finding = doctor.examine_qt()
     assert "does not load" in finding.state
     assert finding.remedy.startswith("apt-get install")
+
+
+@pytest.mark.parametrize(
+    ("n_lost", "state", "remedy"),
+    [("0", "PySide6 6.12.0", ""), ("100", "will abort", "'PySide6<6.12'")],
+)
+def test_a_qt_that_loses_references(monkeypatch, n_lost, state, remedy):
+    """The probe counts them; it is replaced by what it would say."""
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(doctor, "installed", lambda name: "6.12.0")
+    monkeypatch.setattr(doctor, "QT_PROBE", f"print('PySide6', {n_lost})")
+    finding = doctor.examine_qt()
+    assert state in finding.state
+    assert remedy in finding.remedy
+    assert bool(finding.remedy) == bool(remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -82,3 +83,20 @@ def run_widget(qtbot) -> Callable[[Any], Any]:
         return widget.outputs
 
     return run
+
+
+@pytest.fixture
+def until_destroyed(qtbot) -> Callable[[Any], Any]:
+    """Return a context manager: object -> waits until Qt has destroyed it.
+
+    `waitSignal` then disconnects from what is no more, of which PySide6 warns.
+    """
+
+    @contextlib.contextmanager
+    def wait(watched: Any) -> Iterator[None]:
+        gone: list[bool] = []
+        watched.destroyed.connect(lambda: gone.append(True))
+        yield
+        qtbot.waitUntil(lambda: bool(gone), timeout=PATIENCE)
+
+    return wait

@@ -51,6 +51,7 @@ def test_what_is_no_zip_is_declined(tmp_path):
         assert get_reader(str(tmp_path / name)) is None
 
 
+@pytest.mark.installed
 def test_a_package_that_is_opened_is_chosen(make_napari_viewer, monkeypatch, tmp_path):
     from napari_unet.plugin.segment_widget import SegmentWidget
     from napari_unet.plugin.warm_model import WarmModel

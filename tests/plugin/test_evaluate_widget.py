@@ -78,6 +78,7 @@ def test_layers_are_guessed_and_the_choice_goes_round(opened):
     assert opened.value() == other
 
 
+@pytest.mark.installed
 def test_scores_are_those_of_the_library(scored):
     import napari_unet as nu
 
@@ -242,6 +243,7 @@ def test_colours_tell_the_error_and_the_own_ones_come_back(scored, viewer):
     assert truth.contour == 0
 
 
+@pytest.mark.installed
 def test_next_and_previous_move_the_camera_to_the_object(scored, viewer, qtbot):
     centres = {
         "missed": (9.5, 72.5),
@@ -265,6 +267,7 @@ def test_next_and_previous_move_the_camera_to_the_object(scored, viewer, qtbot):
     assert scored.errors.model.rowCount() == 3
 
 
+@pytest.mark.installed
 def test_corrections_are_undone_by_the_layer_and_scored_again(scored, viewer, qtbot):
     cells = viewer.layers["cells"]
     plane = (0, 1)
@@ -350,6 +353,7 @@ def test_a_line_drawn_with_the_mouse_splits(scored, viewer, qtbot):
     assert cells.mouse_drag_callbacks == before
 
 
+@pytest.mark.installed
 def test_measurements_are_features_and_a_file(
     scored, viewer, qtbot, one_worker, tmp_path
 ):

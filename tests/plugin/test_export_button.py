@@ -50,7 +50,9 @@ def test_a_refused_file_leaves_the_button_alive(open_widget, qtbot, nuclei, tmp_
     qtbot.waitUntil(button.isEnabled, timeout=PATIENCE)
 
 
-def test_closing_the_dock_forgets_a_package_in_work(make_napari_viewer, qtbot):
+def test_closing_the_dock_forgets_a_package_in_work(
+    make_napari_viewer, qtbot, until_destroyed
+):
     from napari_unet.plugin.job import once
     from napari_unet.plugin.segment_widget import SegmentWidget
 
@@ -63,7 +65,7 @@ def test_closing_the_dock_forgets_a_package_in_work(make_napari_viewer, qtbot):
         go_on.set()
     assert said == []
     widget.follow()
-    with qtbot.waitSignal(widget.destroyed, timeout=PATIENCE):
+    with until_destroyed(widget):
         widget.close()
 
 

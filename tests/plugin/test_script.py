@@ -77,6 +77,7 @@ def test_what_was_allowed_and_answered_is_in_the_script():
     assert said in script_of(made)
 
 
+@pytest.mark.installed
 def test_a_regions_script_plans_the_tiles_that_were_planned(make_napari_viewer):
     """They say over which area its cells are told apart."""
     from napari_unet.plugin.script import as_python, copied_note
@@ -95,6 +96,7 @@ def test_a_regions_script_plans_the_tiles_that_were_planned(make_napari_viewer):
     compile(as_python(part), "copied.py", "exec")
 
 
+@pytest.mark.installed
 def test_corrections_by_hand_are_said_in_the_script(make_napari_viewer):
     from napari_unet.plugin.hand_edits import note_edits
     from napari_unet.plugin.script import CORRECTED, as_python, copied_note

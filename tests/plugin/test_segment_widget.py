@@ -19,6 +19,7 @@ pytestmark = pytest.mark.gui
 PATIENCE = 300_000
 
 
+@pytest.mark.installed
 def test_run_gives_the_shells_labels_on_their_source(open_widget, run_widget, nuclei):
     placed = {"scale": (0.5, 0.4), "translate": (3, 4), "units": ("um", "um")}
     viewer, widget = open_widget(nuclei, **placed)
@@ -85,6 +86,7 @@ def test_labels_of_another_region_are_replaced_and_that_is_said(
     assert said == [False, False, True]
 
 
+@pytest.mark.installed
 def test_sliders_give_what_a_full_run_gives(open_widget, run_widget, qtbot, nuclei):
     _, widget = open_widget(nuclei)
     outputs = run_widget(widget)
@@ -104,6 +106,7 @@ def test_sliders_give_what_a_full_run_gives(open_widget, run_widget, qtbot, nucl
     assert (outputs.painted({})[old] == colours[old]).mean() > 0.95
 
 
+@pytest.mark.installed
 def test_the_copied_script_gives_identical_labels(
     make_napari_viewer, run_widget, qtbot, one_worker
 ):
@@ -137,6 +140,7 @@ def test_cancel_keeps_what_is_finished(open_widget, qtbot, nuclei):
     assert widget.progress.button.isEnabled()
 
 
+@pytest.mark.installed
 def test_a_killed_worker_is_a_message_and_run_works_again(
     open_widget, run_widget, qtbot, nuclei, one_worker
 ):

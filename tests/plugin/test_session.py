@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.installed]
 
 PATIENCE = 300_000
 
@@ -191,7 +191,7 @@ def _threads() -> set[threading.Thread]:
 
 @pytest.mark.parametrize("name", ["Segment", "Train", "Evaluate"])
 def test_ten_times_open_and_closed_leave_nothing_behind(
-    make_napari_viewer, qtbot, one_worker, name
+    make_napari_viewer, qtbot, one_worker, until_destroyed, name
 ):
     from napari_unet.plugin import shared_engine
 
@@ -205,7 +205,7 @@ def test_ten_times_open_and_closed_leave_nothing_behind(
         dock, widget = viewer.window.add_plugin_dock_widget("napari-unet-cells", name)
         assert type(widget).__name__ == f"{name}Widget"
         assert _callbacks(viewer) > callbacks
-        with qtbot.waitSignal(widget.destroyed, timeout=PATIENCE):
+        with until_destroyed(widget):
             dock.destroyOnClose()
     assert len(shared_engine._widgets) == widgets
     qtbot.waitUntil(lambda: _threads() <= threads, timeout=PATIENCE)
@@ -236,7 +236,7 @@ def test_a_closed_widget_ends_its_worker(make_napari_viewer, qtbot, monkeypatch)
 @pytest.mark.skipif(
     os.environ.get("QT_QPA_PLATFORM") != "xcb", reason="needs a screen: xvfb-run"
 )
-def test_cells_are_seen_on_a_real_screen(make_napari_viewer, qtbot, one_worker):
+def test_a_session_on_a_real_screen(make_napari_viewer, qtbot, one_worker, tmp_path):
     from napari_unet.plugin.commands import segment_visible
 
     viewer = make_napari_viewer(show=True)
@@ -254,3 +254,35 @@ def test_cells_are_seen_on_a_real_screen(make_napari_viewer, qtbot, one_worker):
     coloured = np.ptp(after[..., :3].astype(int), axis=-1) > 30
     assert np.ptp(before[..., :3].astype(int), axis=-1).max() < 10, "grey before"
     assert 0.05 < coloured.mean() < 0.6
+    _score_what_is_seen(viewer, qtbot)
+    _train_on_what_is_seen(viewer, qtbot, tmp_path / "mine.safetensors")
+
+
+def _score_what_is_seen(viewer, qtbot):
+    _, widget = viewer.window.add_plugin_dock_widget("napari-unet-cells", "Evaluate")
+    chosen = widget.value()
+    assert (chosen.labels, chosen.truth) == ("nuclei [cells]", "nuclei [truth]")
+    with qtbot.waitSignal(widget.scored, timeout=PATIENCE):
+        widget.button.click()
+    assert widget.findings.scores.ap[0] > 0.6, "what was out of view is missed"
+    assert widget.isVisible()
+
+
+def _train_on_what_is_seen(viewer, qtbot, out):
+    from napari_unet.plugin.train_choice import PairChoice
+    from napari_unet.training_settings import Training
+
+    _, widget = viewer.window.add_plugin_dock_widget("napari-unet-cells", "Train")
+    tiny = Training(depth=2, base_channels=4, batch=2, patch=64, validate_every=0.5)
+    choice = widget.value().replace(
+        pairs=(PairChoice(image="nuclei", labels="nuclei [truth]"),),
+        steps=4,
+        network=tiny.model_dump(),
+        out=str(out),
+    )
+    widget.set_value(choice)
+    with qtbot.waitSignal(widget.finished, timeout=PATIENCE) as said:
+        widget.row.button.click()
+    assert said.args[0].steps == 4
+    assert out.is_file()
+    assert widget.isVisible()

@@ -196,8 +196,9 @@ def test_a_killed_worker_is_a_message_and_training_goes_on(
         opened.stop()
 
 
+@pytest.mark.installed
 def test_closing_the_viewer_ends_a_training_and_keeps_its_best_model(
-    opened, viewer, qtbot, one_worker, tmp_path, monkeypatch
+    opened, viewer, qtbot, one_worker, tmp_path, monkeypatch, until_destroyed
 ):
     """As *Stop at once* does: nothing of ours goes on, and Resume is possible."""
     import napari_unet as nu
@@ -220,7 +221,7 @@ def test_closing_the_viewer_ends_a_training_and_keeps_its_best_model(
     said = []
     for signal_ in (opened.failed, opened.finished, run.failed, run.finished):
         signal_.connect(said.append)
-    with qtbot.waitSignal(opened.destroyed, timeout=PATIENCE):
+    with until_destroyed(opened):
         viewer.close()
     del run
     qtbot.waitUntil(lambda: one_worker.call(n_running) == 0, timeout=PATIENCE)
