@@ -1,20 +1,18 @@
 """Reader: a checkpoint dropped on the viewer is chosen in the Segment widget.
 
-A folder cannot be dropped: napari asks for each folder with which reader it is to be
-opened, once there is a second one for folders. Its description can.
+A folder cannot be dropped there: whatever its name, napari asks with which reader a
+folder is to be opened as soon as two plugins read folders, before it asks either. So
+one is dropped on the widget, or its description on the viewer.
 """
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".onnx")
-PACKED = ".zip"
-# What a bioimage.io package is described in; a test keeps this and its reader in step.
-DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml")
+from napari_unet.plugin.model_paths import is_model, source_at
+from napari_unet.plugin.paths import is_folder
 
 # How a reader tells napari that all is done and there is no layer.
 NO_LAYER = [(None,)]
@@ -27,23 +25,8 @@ def get_reader(path: str | list[str]) -> Callable[[Any], list[Any]] | None:
     """
     if isinstance(path, list):
         path = path[0] if len(path) == 1 else ""
-    return open_checkpoint if _is_checkpoint(Path(path)) else None
-
-
-def _is_checkpoint(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    is_known = suffix in SUFFIXES or path.name in DESCRIPTIONS
-    return is_known or (suffix == PACKED and _is_package(path))
-
-
-def _is_package(path: Path) -> bool:
-    """Return whether a zip holds the description of a model."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        return False
-    return any(name.rpartition("/")[2] in DESCRIPTIONS for name in names)
+    is_one = is_model(Path(path)) and not is_folder(path)
+    return open_checkpoint if is_one else None
 
 
 def open_checkpoint(path: str | list[str]) -> list[Any]:
@@ -51,5 +34,5 @@ def open_checkpoint(path: str | list[str]) -> list[Any]:
     from napari_unet.plugin.commands import open_segment
 
     single = path[0] if isinstance(path, list) else path
-    open_segment().form.model.set_value(str(single))
+    open_segment().form.model.set_value(source_at(single))
     return NO_LAYER

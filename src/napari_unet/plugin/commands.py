@@ -71,6 +71,11 @@ def load_checkpoint() -> None:
     open_segment().form.model.ask_for_file()
 
 
+def load_model_folder() -> None:
+    """Ask for the folder of a package and choose it in the Segment widget."""
+    open_segment().form.model.ask_for_folder()
+
+
 def doctor() -> None:
     """Show what `napari-unet doctor` says: torch, device, Qt, and why there is no GPU.
 

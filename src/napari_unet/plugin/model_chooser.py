@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPushButton,
     QWidget,
 )
@@ -17,14 +18,14 @@ from qtpy.QtWidgets import (
 from napari_unet.errors import UNetError
 from napari_unet.pipeline.model_card import ModelCard
 from napari_unet.plugin.card_text import card_text
+from napari_unet.plugin.model_paths import is_there, source_at, title_of
 from napari_unet.plugin.own_models import OwnModels
-from napari_unet.plugin.paths import is_file
 from napari_unet.plugin.preferences import remember
 
 BUNDLED = Path(__file__).parents[1] / "models"
 FILES = (
-    "Models (*.safetensors *.pt *.pth *.zip *.ckpt *.onnx rdf.yaml bioimageio.yaml)"
-    ";;All files (*)"
+    "Models (*.safetensors *.pt *.pth *.zip *.ckpt *.onnx rdf.yaml bioimageio.yaml "
+    "plans.json);;All files (*)"
 )
 
 # The layer holds probabilities already: there is nothing to predict.
@@ -46,18 +47,23 @@ class ModelChooser(QWidget):
         self.box = QComboBox()
         self.box.setToolTip(
             "The network: one that comes with the plugin, one of your folder "
-            "(Preferences), one opened before, or any file."
+            "(Preferences), one opened before, or any file or model folder, which may "
+            "be dropped here."
         )
         self.box.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.box.setMinimumContentsLength(12)
         self.setToolTip(self.box.toolTip())
-        self.button = QPushButton("File…")
+        self.button = QPushButton("Open…")
         self.button.setToolTip(
-            "Open a checkpoint: .safetensors, .pt, .pth, or a bioimage.io package: a "
-            ".zip, or the rdf.yaml of a folder."
+            "Open a checkpoint: .safetensors, .pt, .pth, .onnx, a bioimage.io package "
+            "(.zip or folder), or a model folder of nnU-Net."
         )
+        menu = QMenu(self)
+        menu.addAction("File…", self.ask_for_file)
+        menu.addAction("Folder…", self.ask_for_folder)
+        self.button.setMenu(menu)
         self.card = QLabel()
         self.card.setTextFormat(Qt.TextFormat.PlainText)
         self.card.setWordWrap(True)
@@ -72,7 +78,6 @@ class ModelChooser(QWidget):
             self.box, lambda source: self._list(source, self.box.count() - 1)
         )
         self.box.currentIndexChanged.connect(self._on_chosen)
-        self.button.clicked.connect(lambda: self.ask_for_file())
 
     def value(self) -> str:
         """Return the bundled name or the path; `NO_MODEL` for none."""
@@ -110,12 +115,12 @@ class ModelChooser(QWidget):
         self._own.update()
 
     def _list(self, source: str, at: int) -> None:
-        self.box.insertItem(at, _title(source), source)
+        self.box.insertItem(at, title_of(source), source)
         self.box.setItemData(at, source, 3)  # the tooltip: the whole path
 
     def _on_chosen(self) -> None:
         source = self.value()
-        if source != NO_MODEL and is_file(source):
+        if is_there(source):
             remember(source)
         self.changed.emit(source)
 
@@ -123,13 +128,14 @@ class ModelChooser(QWidget):
         """Show a file dialog, and choose what was picked."""
         path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", FILES)
         if path:
+            self.set_value(source_at(path))
+
+    def ask_for_folder(self) -> None:
+        """Show a dialog for the folder of a package, and choose what was picked."""
+        path = QFileDialog.getExistingDirectory(self, "Open a model folder")
+        if path:
             self.set_value(path)
 
 
 def _bundled() -> list[str]:
     return sorted(path.stem for path in BUNDLED.glob("*.safetensors"))
-
-
-def _title(source: str) -> str:
-    path = Path(source)
-    return path.name if path.suffix and source != NO_MODEL else source

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from qtpy.QtWidgets import QComboBox
 
-from napari_unet.plugin.paths import is_file
+from napari_unet.plugin.model_paths import is_there
 from napari_unet.plugin.preferences import own_models, read_preferences
 
 
@@ -28,7 +28,7 @@ class OwnModels:
     def update(self) -> None:
         """List what is new, drop what is not in the folder any more; none is chosen."""
         box, chosen, own = self._box, self._box.currentData(), own_models()
-        recent = [path for path in read_preferences().recent if is_file(path)]
+        recent = [path for path in read_preferences().recent if is_there(path)]
         wanted = dict.fromkeys([*own, *recent])
         blocked = box.blockSignals(True)
         for source in self._own - wanted.keys() - {chosen}:

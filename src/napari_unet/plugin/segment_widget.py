@@ -19,6 +19,7 @@ from napari_unet.plugin.docked import DockedWidget
 from napari_unet.plugin.engine_job import EngineJob
 from napari_unet.plugin.job import once
 from napari_unet.plugin.layers import LayerImage, read_layer
+from napari_unet.plugin.model_drop import ModelDrop
 from napari_unet.plugin.outputs import Outputs
 from napari_unet.plugin.parts import column, told
 from napari_unet.plugin.preferences import Preferences, read_preferences
@@ -71,6 +72,7 @@ class SegmentWidget(DockedWidget):
         self._model = ChosenModel(self.form, self)
         self._warming = Warming(viewer.layers, self)
         self._preferences = PreferencesWatch(self)
+        self._drop = ModelDrop(self, self.form.model.set_value)
         column(self, (self.form, self.progress, self.tuning))
         self.setMinimumWidth(320)
         self.tuning.set_result(False)

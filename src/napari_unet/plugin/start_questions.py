@@ -12,7 +12,7 @@ from napari_unet.errors import CheckpointError, UNetError
 from napari_unet.plugin.answers_button import AnswersButton
 from napari_unet.plugin.engine_job import EngineJob
 from napari_unet.plugin.job import once
-from napari_unet.plugin.paths import is_file
+from napari_unet.plugin.model_paths import is_there
 from napari_unet.plugin.warm_model import read_answered
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class StartQuestions(QObject):
         self._job.cancel()
         self._error = None
         answers = self._button.answers(source)
-        if not source or not is_file(source):
+        if not source or not is_there(source):
             return
         self._again = functools.partial(self.read, engine, source)
         where = engine()

@@ -23,6 +23,7 @@ from superqt import QLabeledDoubleSlider
 
 from napari_unet.plugin.answers_button import AnswersButton
 from napari_unet.plugin.model_chooser import BUNDLED
+from napari_unet.plugin.model_paths import title_of
 from napari_unet.plugin.own_models import OwnModels
 from napari_unet.plugin.pairs_panel import PairsPanel
 from napari_unet.plugin.parts import collapsible, titled
@@ -183,7 +184,7 @@ class TrainForm(QWidget):
 
     def _list(self, source: str) -> None:
         if self.start.findData(source) < 0:
-            self.start.addItem(Path(source).name, source)
+            self.start.addItem(title_of(source), source)
 
     def _on_preset(self) -> None:
         """Show the constants of a preset."""
