@@ -175,6 +175,7 @@ def test_scoring_is_cancelled_and_all_goes_on(viewer, qtbot, one_worker):
 
 
 def test_every_error_is_listed_and_a_feature_of_its_object(scored, viewer):
+    assert table_of(scored.errors)[0] == ["missed", 6, "-", "0.00", 100]
     listed = [(r.kind, r.id) for r in scored.findings.errors()]
     assert listed == [("missed", 6), ("false", 16), ("merged", 13), ("split", 5)]
     assert scored.findings.counts() == {
@@ -680,6 +681,15 @@ def test_what_does_not_fit_is_marked_and_cannot_be_run(viewer, qtbot):
     assert widget.button.isEnabled()
 
 
+def table_of(panel):
+    """What stands in the list of errors, row by row."""
+    model = panel.model
+    return [
+        [model.data(model.index(row, at)) for at in range(model.columnCount())]
+        for row in range(model.rowCount())
+    ]
+
+
 def test_frames_are_scored_on_their_own(viewer, qtbot):
     from napari_unet.plugin.evaluate_widget import EvaluateWidget
 
@@ -694,6 +704,12 @@ def test_frames_are_scored_on_their_own(viewer, qtbot):
     with qtbot.waitSignal(widget.scored, timeout=WAIT):
         widget.run()
     assert widget.findings.scores.n_images == 2
+    assert table_of(widget.errors) == [
+        ["missed", 6, "-", "0.00", 100, "1"],
+        ["false", 16, "-", "0.00", 100, "1"],
+        ["merged", 13, "3, 4", "0.43", 230, "1"],
+        ["split", 5, "14, 15", "0.40", 100, "1"],
+    ]
     assert set(cells.features["error"]) == {"", "matched"}
     viewer.dims.set_current_step(0, 1)
     assert "merged" in set(cells.features["error"])

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.core.object_errors import ObjectRow
+from napari_unet.engine.by_sample import Position
 from napari_unet.plugin.error_view import COLOURS
 from napari_unet.plugin.scoring import ERRORS, KINDS, Findings
 
@@ -32,6 +33,8 @@ MEANINGS = {
     "matched": "Objects found, with an IoU of 0.5 or more.",
 }
 HEADERS = ("Error", "Object", "Partners", "IoU", "Pixels")
+# Of a series or a stack: the frame or plane, as the viewer's sliders count.
+AT = "At"
 
 
 class ErrorsModel(QAbstractTableModel):
@@ -40,12 +43,19 @@ class ErrorsModel(QAbstractTableModel):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self.rows: list[ObjectRow] = []
+        self._positions: Sequence[Position] = ()
 
-    def set_rows(self, rows: Sequence[ObjectRow]) -> None:
-        """List other errors."""
+    def set_rows(
+        self, rows: Sequence[ObjectRow], positions: Sequence[Position] = ()
+    ) -> None:
+        """List other errors, of samples at these positions."""
         self.beginResetModel()
-        self.rows = list(rows)
+        self.rows, self._positions = list(rows), positions
         self.endResetModel()
+
+    @property
+    def _headers(self) -> tuple[str, ...]:
+        return (*HEADERS, AT) if any(self._positions) else HEADERS
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Return the number of errors."""
@@ -53,7 +63,7 @@ class ErrorsModel(QAbstractTableModel):
 
     def columnCount(self, parent: QModelIndex | None = None) -> int:
         """Return the number of columns."""
-        return 0 if parent is not None and parent.isValid() else len(HEADERS)
+        return 0 if parent is not None and parent.isValid() else len(self._headers)
 
     def headerData(
         self,
@@ -64,22 +74,26 @@ class ErrorsModel(QAbstractTableModel):
         """Return the title of a column."""
         horizontal = orientation == Qt.Orientation.Horizontal
         if role == Qt.ItemDataRole.DisplayRole and horizontal:
-            return HEADERS[section]
+            return self._headers[section]
         return None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return text, colour or alignment of one cell."""
         row = self.rows[index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
-            partners = ", ".join(map(str, row.partners)) or "-"
-            return (row.kind, row.id, partners, f"{row.iou:.2f}", row.area)[
-                index.column()
-            ]
+            return self._texts(row)[index.column()]
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == 0:
             return QColor(COLOURS[row.kind])
         if role == Qt.ItemDataRole.ToolTipRole:
             return f"{MEANINGS[row.kind]} Object of the {row.side}."
         return None
+
+    def _texts(self, row: ObjectRow) -> tuple[Any, ...]:
+        """Return what stands in each column."""
+        partners = ", ".join(map(str, row.partners)) or "-"
+        position = self._positions[row.image] if self._positions else ()
+        at = ", ".join(map(str, position))
+        return row.kind, row.id, partners, f"{row.iou:.2f}", row.area, at
 
 
 class ErrorsPanel(QWidget):
@@ -109,12 +123,13 @@ class ErrorsPanel(QWidget):
         )
         self.colour.setChecked(True)
         self._errors: list[ObjectRow] = []
+        self._positions: Sequence[Position] = ()
         self._lay_out()
         self._connect()
 
     def show_findings(self, findings: Findings) -> None:
         """List the errors of an evaluation; the one looked at stays where it was."""
-        self._errors = findings.errors()
+        self._errors, self._positions = findings.errors(), findings.positions
         for kind, n in findings.counts().items():
             self.kinds[kind].setText(f"● {kind} {n}")
         self._filter()
@@ -137,7 +152,8 @@ class ErrorsPanel(QWidget):
         at = self.table.currentIndex().row()
         selection = self.table.selectionModel()
         blocked = selection.blockSignals(True)
-        self.model.set_rows([row for row in self._errors if row.kind in shown])
+        rows = [row for row in self._errors if row.kind in shown]
+        self.model.set_rows(rows, self._positions)
         self.table.setCurrentIndex(
             self.model.index(min(at, self.model.rowCount() - 1), 0)
         )
