@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from napari_unet.core.tuning import v_rand
 from napari_unet.errors import DeviceError, ImageFileError, SettingsError
 from napari_unet.io.training_data import from_arrays
 from napari_unet.nn import training as training_module
-from napari_unet.nn import training_loop
+from napari_unet.nn import training_loop, training_state
 from napari_unet.nn.checkpoint import Model
 from napari_unet.nn.predict import Predictor
 from napari_unet.nn.training_plan import plan_training
@@ -526,6 +527,35 @@ def test_a_full_memory_is_named(
     monkeypatch.setattr(training_loop, "take_step", fails)
     with pytest.raises(DeviceError, match="too small for this batch"):
         nu.train(pairs, TINY, out=tmp_path / "m.safetensors")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+def test_a_disk_that_fills_up_is_named_and_nothing_is_left(
+    pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replacing = training_state.replacing
+
+    @contextlib.contextmanager
+    def full(path: Path) -> Iterator[Path]:
+        with replacing(path) as temporary:
+            temporary.symlink_to("/dev/full")
+            yield temporary
+
+    monkeypatch.setattr(training_state, "replacing", full)
+    with pytest.raises(ImageFileError, match="No space left on device"):
+        nu.train(pairs, TINY, out=tmp_path / "m.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_data_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise ImageFileError(f"{path} cannot be written.", "Choose another file.")
+
+    monkeypatch.setattr(training_module, "check_writable", refuse)
+    with pytest.raises(ImageFileError, match="cannot be written"):
+        nu.train(tmp_path / "no data", TINY, out=tmp_path / "m.safetensors")
 
 
 def test_divergence_keeps_the_best_model(

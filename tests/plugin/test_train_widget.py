@@ -337,13 +337,21 @@ def test_a_folder_is_shown_with_its_reasons(opened, qtbot, cells, tmp_path):
     assert "no folder" in opened.row.text.text()
 
 
-def test_what_is_wrong_is_said_and_train_is_disabled(opened, viewer, tmp_path):
+def test_what_is_wrong_is_said_and_train_is_disabled(
+    opened, viewer, tmp_path, monkeypatch
+):
     out = tmp_path / "there.safetensors"
     out.touch()
     opened.form.out.setText(str(out))
     assert "exists already" in opened.row.text.text()
     assert not opened.row.button.isEnabled()
     opened.form.out.setText(str(tmp_path / "fine.safetensors"))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "access", lambda *_, **__: False)
+        opened.form.changed.emit()
+    assert "fine.safetensors cannot be written" in opened.row.text.text()
+    assert not opened.row.button.isEnabled()
+    opened.form.changed.emit()
     assert opened.row.button.isEnabled()
     viewer.add_labels(np.zeros((3, 4), int), name="small")
     opened.form.pairs.labels.set_value("small")

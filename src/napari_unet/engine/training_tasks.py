@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,7 +67,14 @@ class _Session:
             self.end = error
         except Exception as error:  # noqa: BLE001 - the border to the other process
             problem = f"Training broke off: {type(error).__name__}: {error}."
-            self.end = WorkerError(problem, "Press Resume; please report it.")
+            self.end = WorkerError(problem, self._remedy())
+
+    def _remedy(self) -> str:
+        """Return what helps: nothing can be resumed where no step was kept."""
+        from napari_unet.nn.training_state import state_path
+
+        begun = state_path(Path(self.order.out)).exists()
+        return "Press Resume; please report it." if begun else "Please report it."
 
     def _train(self) -> Report:
         from napari_unet.nn.training import iter_train

@@ -6,6 +6,7 @@ the end, so neither an error nor a kill leaves half a file or costs the old one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import uuid
@@ -18,7 +19,7 @@ from napari_unet.errors import ImageFileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
+PAGE = 4096  # bytes
 _TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.part(\.\w+)?")
 
 
@@ -37,13 +38,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         If the folder does not exist or cannot be written, or the disk is full.
     """
     target = Path(path)
-    if not target.parent.is_dir():
-        raise ImageFileError(
-            f"The folder {target.parent} does not exist.", "Create it first."
-        )
-    if target.is_dir():
-        raise ImageFileError(f"{target} is a folder.", "Choose a file name.")
-    temporary = target.with_name(f".{uuid.uuid4().hex[:12]}.part{target.suffix}")
+    temporary = _temporary(target)
     try:
         yield temporary
         os.replace(temporary, target)  # noqa: PTH105 - Path.replace hides the error
@@ -54,6 +49,41 @@ def replacing(path: str | Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise if a file cannot be written, before hours of work are spent on it.
+
+    A page is written beside it, and deleted: permissions alone do not tell of a disk
+    that is full or read-only.
+
+    Raises
+    ------
+    ImageFileError
+        With the reason that the system gives.
+    """
+    target = Path(path)
+    temporary = _temporary(target)
+    try:
+        temporary.write_bytes(bytes(PAGE))
+    except OSError as error:
+        raise ImageFileError(
+            f"{target} cannot be written ({error.strerror or error}).",
+            "Choose another file, or make room on its disk.",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _temporary(target: Path) -> Path:
+    if not target.parent.is_dir():
+        raise ImageFileError(
+            f"The folder {target.parent} does not exist.", "Create it first."
+        )
+    if target.is_dir():
+        raise ImageFileError(f"{target} is a folder.", "Choose a file name.")
+    return target.with_name(f".{uuid.uuid4().hex[:12]}.part{target.suffix}")
 
 
 def sweep(folder: Path) -> None:

@@ -29,6 +29,7 @@ from napari_unet.core.tuning import (
 )
 from napari_unet.core.tuning_doubt import tempered
 from napari_unet.errors import CheckpointError, ImageFileError, SettingsError
+from napari_unet.io.atomic import check_writable
 from napari_unet.io.pairing import Pairing, find_pairs
 from napari_unet.io.training_data import from_arrays, load_pairs
 from napari_unet.io.training_image import TrainingImage, with_pixel_size
@@ -155,10 +156,7 @@ def check_out(out: str | Path, **options: Any) -> None:
         raise CheckpointError(
             f"{out.name} is no name for a checkpoint.", "End it with .safetensors."
         )
-    if not out.parent.is_dir():
-        raise ImageFileError(
-            f"The folder {out.parent} does not exist.", "Create it first."
-        )
+    check_writable(out)
     begun = state_path(out).exists()
     if given.overwrite or (given.resume and begun):
         return

@@ -119,7 +119,7 @@ class TrainingState:
             "progress": vars(self.progress),
         }
         with replacing(path) as temporary:
-            torch.save(parts, temporary)
+            _write(parts, temporary)
 
     def restore(self, path: Path, fingerprint: str) -> None:
         """Go back to a saved state.
@@ -179,6 +179,21 @@ def fingerprint(
 
 def _checksum(array: npt.NDArray[Any]) -> int:
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def _write(parts: dict[str, Any], path: Path) -> None:
+    """Write an archive of torch's; an error of the disk is told as what it is.
+
+    Given a name, torch counts bytes and says that there are too few; given an open
+    file, it says the same, but the system's error is behind it.
+    """
+    try:
+        with path.open("wb") as file:
+            torch.save(parts, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _read(path: Path) -> dict[str, Any]:

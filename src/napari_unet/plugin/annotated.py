@@ -13,7 +13,7 @@ from napari_unet.engine.training_order import AnnotatedImage, TrainingOrder
 from napari_unet.errors import SettingsError
 from napari_unet.plugin.layers import full_pixels, part_under, read_layer
 from napari_unet.plugin.outlines import outline_in
-from napari_unet.plugin.paths import exists, is_file, is_folder
+from napari_unet.plugin.paths import exists, is_file, is_folder, is_writable
 from napari_unet.plugin.train_choice import PairChoice, TrainChoice, start_of
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def check_choice(choice: TrainChoice, layers: Any) -> None:
         raise SettingsError(
             f"The folder {path.parent} does not exist.", "Choose another one."
         )
+    if not is_writable(path.parent):
+        raise SettingsError(f"{path} cannot be written.", "Choose another file.")
 
 
 def is_begun(out: str) -> bool:

@@ -6,6 +6,7 @@ A folder that may not be read, or a name that is too long, is no file of ours.
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 
@@ -20,6 +21,13 @@ def is_folder(path: str | Path) -> bool:
     """Return whether there is a folder that can be seen."""
     with contextlib.suppress(OSError, ValueError):
         return Path(path).is_dir()
+    return False
+
+
+def is_writable(folder: str | Path) -> bool:
+    """Return whether files may be made in a folder, as far as permissions tell."""
+    with contextlib.suppress(OSError, ValueError):
+        return os.access(folder, os.W_OK | os.X_OK)
     return False
 
 
