@@ -90,6 +90,17 @@ def test_scores_are_those_of_the_library(scored):
     assert table.item(2, 1).text() == f"{direct.ap[2]:.3f}"
 
 
+def test_scores_go_with_their_truth_and_the_next_truth_is_chosen(scored, viewer):
+    assert "of 6 objects found" in scored.text.text(), scored.text.text()
+    viewer.layers.remove("truth")
+    assert scored.findings is None
+    assert scored.text.text() == ""
+    assert not scored.button.isEnabled()
+    viewer.add_labels(truth_image(), name="another", scale=(0.5, 0.5), units="um")
+    assert (scored.value().labels, scored.value().truth) == ("cells", "another")
+    assert scored.button.isEnabled(), scored.form.problem.text()
+
+
 class Lazy:
     """Labels that can be read by parts only; it notes how much, and in which thread."""
 

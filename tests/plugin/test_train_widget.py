@@ -359,6 +359,80 @@ def test_what_is_wrong_is_said_and_train_is_disabled(
     assert not opened.row.button.isEnabled()
 
 
+def test_kept_pairs_are_layers_and_not_names(opened, viewer, cells):
+    from napari_unet.plugin.train_choice import PairChoice
+
+    pairs, button = opened.form.pairs, opened.row.button
+    pairs.add.click()
+    assert opened.value().pairs == (PairChoice(image="image", labels="painted"),)
+    viewer.layers["painted"].name = "true"
+    assert opened.value().pairs == (PairChoice(image="image", labels="true"),)
+    assert pairs.kept.item(0).text() == "image ← true"
+    assert button.isEnabled()
+    layer = viewer.layers["true"]
+    viewer.layers.remove(layer)
+    assert "The layer true of a kept pair is gone" in opened.row.text.text()
+    assert pairs.kept.item(0).text() == "image ← true (true is gone)"
+    assert not button.isEnabled()
+    other = viewer.add_labels(cells[1][:64], name="true")
+    assert not button.isEnabled(), "another layer of that name is not the one"
+    viewer.layers.remove(other)
+    viewer.layers.append(layer)
+    assert button.isEnabled(), opened.row.text.text()
+    viewer.layers.remove(layer)
+    viewer.add_labels(cells[1], name="more")
+    pairs.kept.setCurrentRow(0)
+    pairs.drop.click()
+    assert opened.value().pairs == (PairChoice(image="image", labels="more"),)
+    assert button.isEnabled(), opened.row.text.text()
+
+
+def test_a_script_keeps_pairs_of_open_layers_only(opened):
+    from napari_unet.errors import SettingsError
+    from napari_unet.plugin.train_choice import PairChoice
+
+    choice = opened.value()
+    lost = PairChoice(image="image", labels="nothing")
+    with pytest.raises(SettingsError, match="There is no layer nothing"):
+        opened.set_value(choice.replace(pairs=(lost, *choice.pairs)))
+
+
+def test_train_waits_for_the_model_it_starts_from(opened, qtbot):
+    from napari_unet.plugin.model_chooser import BUNDLED
+
+    source = str(BUNDLED / "nuclei-fast.safetensors")
+    opened.set_value(opened.value().replace(start=source, steps=2))
+    said = []
+    opened.failed.connect(said.append)
+    with qtbot.waitSignal(opened.finished, timeout=PATIENCE):
+        opened.row.button.click()
+        assert opened.row.button.text() == "Stop"
+        assert "Reading the model to start from" in opened.row.text.text()
+    assert said == []
+
+
+def test_who_waits_for_a_model_may_give_up_or_learn_that_there_is_none(
+    opened, qtbot, tmp_path
+):
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(b"no tensors")
+    opened.form.choose_start(str(damaged))
+    with qtbot.waitSignal(opened.stopped, timeout=PATIENCE):
+        opened.row.button.click()
+        opened.row.button.click()  # Stop
+    assert opened.row.button.text() == "Train"
+    opened.form.choose_start("")
+    opened.form.choose_start(str(damaged))
+    with (
+        qtbot.waitSignal(opened.stopped, timeout=PATIENCE),
+        qtbot.waitSignal(opened.failed, timeout=PATIENCE) as said,
+    ):
+        opened.run()
+    assert "damaged.safetensors" in str(said.args[0])
+    assert opened.row.button.text() == "Train"
+    assert "damaged.safetensors" in opened.row.text.text()
+
+
 def test_closing_leaves_nothing_behind(viewer, cells, one_worker):
     from napari_unet.plugin.train_widget import TrainWidget
 

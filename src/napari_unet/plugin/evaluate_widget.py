@@ -256,7 +256,7 @@ class EvaluateWidget(DockedWidget):
 
     def _forget(self) -> None:
         """Drop the scores of other layers, which get their own look back."""
-        if self._score.is_running:
+        if self._score.is_running or self.findings is not None:
             self._score.cancel()
             self._say("")
         self._finder.cancel()

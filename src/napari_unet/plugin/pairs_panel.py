@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -18,10 +19,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.errors import UNetError
+from napari_unet.errors import SettingsError, UNetError
 from napari_unet.io.pairing import find_pairs
 from napari_unet.io.pairs import Pairing
 from napari_unet.plugin.job import Job, once
+from napari_unet.plugin.kept_pairs import KeptPairs
 from napari_unet.plugin.labels_box import LabelsBox
 from napari_unet.plugin.layer_box import LayerBox
 from napari_unet.plugin.layers import add_empty_labels
@@ -70,7 +72,7 @@ class PairsPanel(QTabWidget):
         self.found.setTextFormat(Qt.TextFormat.PlainText)
         self.found.setToolTip("Which image belongs to which labels, and why.")
         self.found.setWordWrap(True)
-        self._pairs: list[PairChoice] = []
+        self._pairs = KeptPairs(viewer, self)
         self._look = Job(self)
         self._lay_out()
         self._connect()
@@ -80,18 +82,47 @@ class PairsPanel(QTabWidget):
         """Follow the viewer's layers."""
         for box in (self.image, self.labels, self.shapes):
             box.attach()
+        self._pairs.attach()
 
     def detach(self) -> None:
         """Stop following."""
         self._look.cancel()
         for box in (self.image, self.labels, self.shapes):
             box.detach()
+        self._pairs.detach()
+
+    def check(self) -> None:
+        """Raise if a layer of a kept pair is gone.
+
+        Raises
+        ------
+        SettingsError
+            With its name.
+        """
+        if not self.folder_value():
+            self._pairs.check()
 
     def pairs(self) -> tuple[PairChoice, ...]:
         """Return the pairs that were kept and the one in the boxes."""
-        current = self._current()
-        more = () if current is None or current in self._pairs else (current,)
-        return (*self._pairs, *more)
+        kept, current = self._pairs.values(), self._current()
+        more = () if current is None or current in kept else (current,)
+        return (*kept, *more)
+
+    def chosen(self) -> tuple[Any, Any]:
+        """Return the layers in the boxes.
+
+        Raises
+        ------
+        SettingsError
+            If there are none.
+        """
+        image, labels = self.image.layer(), self.labels.layer()
+        if image is None or labels is None:
+            raise SettingsError(
+                "There is no image with labels.",
+                "Open an image, and add a Labels layer to paint in.",
+            )
+        return image, labels
 
     def folder_value(self) -> str:
         """Return the folder; empty if layers are learned from."""
@@ -99,7 +130,7 @@ class PairsPanel(QTabWidget):
 
     def set_value(self, pairs: tuple[PairChoice, ...], folder: str) -> None:
         """Show other pairs, the last of them in the boxes, or a folder."""
-        self._pairs = list(pairs[:-1])
+        self._pairs.replace(pairs[:-1])
         if pairs:
             last = pairs[-1]
             self.image.choose(last.image)
@@ -108,7 +139,6 @@ class PairsPanel(QTabWidget):
             self.inside.setChecked(bool(last.annotated))
         self.folder.setText(folder)
         self.setCurrentIndex(int(bool(folder)))
-        self._show_kept()
         self._look_into_folder()
 
     def _current(self) -> PairChoice | None:
@@ -131,22 +161,27 @@ class PairsPanel(QTabWidget):
 
     def _keep(self) -> None:
         current = self._current()
-        if current is not None and current not in self._pairs:
-            self._pairs.append(current)
-            self._show_kept()
+        if current is not None and current not in self._pairs.values():
+            self._pairs.add(current)
 
     def _leave_out(self) -> None:
         if self.kept.currentRow() >= 0:
-            del self._pairs[self.kept.currentRow()]
-            self._show_kept()
+            self._pairs.drop(self.kept.currentRow())
 
     def _show_kept(self) -> None:
+        """List the pairs; the selected row stays, and what is gone is marked."""
+        selected, pairs = self.kept.currentRow(), self._pairs.values()
         self.kept.clear()
-        for pair in self._pairs:
+        for index, pair in enumerate(pairs):
             inside = f", inside {pair.annotated}" if pair.annotated else ""
-            self.kept.addItem(f"{pair.image} ← {pair.labels}{inside}")
+            gone = self._pairs.gone(index)
+            told = f" ({gone} is gone)" if gone else ""
+            self.kept.addItem(f"{pair.image} ← {pair.labels}{inside}{told}")
+            if gone:
+                self.kept.item(index).setForeground(QColor(RED))
+        self.kept.setCurrentRow(min(selected, len(pairs) - 1))
         for widget in (self.kept, self.drop):
-            widget.setVisible(bool(self._pairs))
+            widget.setVisible(bool(pairs))
         self.changed.emit()
 
     def _ask(self) -> None:
@@ -199,6 +234,7 @@ class PairsPanel(QTabWidget):
     def _connect(self) -> None:
         for box in (self.image, self.labels, self.shapes):
             box.changed.connect(self.changed)
+        self._pairs.changed.connect(self._show_kept)
         self.inside.toggled.connect(lambda _: self.changed.emit())
         self.inside.toggled.connect(self.shapes.setEnabled)
         self.shapes.setEnabled(False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.errors import CheckpointError, UNetError
+from napari_unet.errors import UNetError
 from napari_unet.plugin.answers_button import AnswersButton
 from napari_unet.plugin.engine_job import EngineJob
 from napari_unet.plugin.job import once
@@ -24,7 +24,7 @@ class StartQuestions(QObject):
     """Reads a file on the worker; its questions are the button's.
 
     Answers are remembered, and a training takes them from there. `failed` says why a
-    file cannot be read.
+    file cannot be read; `given_up`, that what waited for it will not come.
 
     Parameters
     ----------
@@ -33,6 +33,7 @@ class StartQuestions(QObject):
     """
 
     failed = Signal(object)
+    given_up = Signal()
 
     def __init__(self, button: AnswersButton, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -41,17 +42,20 @@ class StartQuestions(QObject):
         self._job.done.connect(self._on_done)
         self._job.failed.connect(self._on_failed)
         self._error: UNetError | None = None
+        self._reading = False
+        self._then: Callable[[], None] | None = None
         self._again: Callable[[], None] = self.cancel
 
     def read(self, engine: Callable[[], Engine], source: str) -> None:
         """Read what was chosen; a new network or a bundled one asks nothing."""
         self._job.cancel()
-        self._error = None
+        self._error, self._reading = None, False
         answers = self._button.answers(source)
         if not source or not is_there(source):
+            self._go_on()
             return
         self._again = functools.partial(self.read, engine, source)
-        where = engine()
+        where, self._reading = engine(), True
 
         def card() -> ModelCard:
             if answers is None:
@@ -67,29 +71,53 @@ class StartQuestions(QObject):
 
         Raises
         ------
-        CheckpointError
-            If the file is still being read.
         UNetError
-            Why it could not be read.
+            Why the file could not be read.
         """
         error = self._error
         if error is not None:
             self._again()
             raise error
-        if self._job.engine is not None:
-            raise CheckpointError(
-                "The model to start from is still being read.", "Wait a moment."
-            )
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether something waits until the file is read."""
+        return self._then is not None
+
+    def when_read(self, go_on: Callable[[], None]) -> bool:
+        """Call `go_on` as soon as the file is read.
+
+        Returns False, and does nothing, where nothing is being read. Who waits is asked
+        nothing: guesses count.
+        """
+        if self._reading:
+            self._then = go_on
+        return self._reading
+
+    def give_up(self) -> None:
+        """Let nothing wait any more; the file is still read."""
+        waited, self._then = self.is_awaited, None
+        if waited:
+            self.given_up.emit()
 
     def cancel(self) -> None:
-        """Forget what is being read."""
+        """Forget what is being read, and who waits for it."""
+        self._reading, self._then = False, None
         self._job.cancel()
 
+    def _go_on(self) -> None:
+        go_on, self._then = self._then, None
+        if go_on is not None:
+            go_on()
+
     def _on_failed(self, error: UNetError) -> None:
-        self._error = error
+        self._error, self._reading = error, False
         self.failed.emit(error)
+        self.give_up()
 
     def _on_done(self, card: ModelCard) -> None:
+        self._reading = False
         self._button.show_card(card)
-        if self._button.is_due:
+        if self._button.is_due and not self.is_awaited:
             self._button.ask()
+        self._go_on()

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_unet.core.training_events import Planned, Report, StepDone, Validated
 from napari_unet.engine.training import check_data
-from napari_unet.errors import SettingsError, UNetError
+from napari_unet.errors import UNetError
 from napari_unet.plugin.annotate_next import AnnotateNext
 from napari_unet.plugin.annotated import (
     check_choice,
@@ -36,6 +36,7 @@ from napari_unet.plugin.train_choice import TrainChoice
 from napari_unet.plugin.train_form import TrainForm
 from napari_unet.plugin.train_row import TrainRow
 from napari_unet.plugin.train_run import TrainPreview, TrainRun, visible_scene
+from napari_unet.plugin.use_model import use_in_segment
 from napari_unet.plugin.view import current_position
 from napari_unet.plugin.warming import Warming
 from napari_unet.plugin.weights_view import WeightsView
@@ -113,7 +114,10 @@ class TrainWidget(DockedWidget):
 
     def stop(self) -> None:
         """End in order: a last validation, and tuned thresholds."""
-        if self._run.is_running:
+        if self._questions.is_awaited:
+            self.row.say("")
+            self._questions.give_up()
+        elif self._run.is_running:
             self._stopping = True
             self.row.show_stopping()
             self._run.ask_stop()
@@ -127,8 +131,7 @@ class TrainWidget(DockedWidget):
     def check(self) -> None:
         """Ask the training doctor; `checked` or `failed` follows."""
         with told(self._on_failed):
-            choice, layers = self.value(), self._viewer.layers
-            check_choice(choice, layers)
+            choice, layers = self._checked(), self._viewer.layers
             engine = self._engine()
             self.row.say("Looking at the data…")
             self._check.start_on(
@@ -138,16 +141,18 @@ class TrainWidget(DockedWidget):
     def annotate_next(self) -> None:
         """Look at the most uncertain region; `moved` or `failed` follows."""
         with told(self._on_failed):
-            image, labels = self._pair()
             pairs = self.form.pairs
+            image, labels = pairs.chosen()
             shapes = pairs.shapes.layer() if pairs.inside.isChecked() else None
             self._next.next(image, labels, shapes)
 
     def _start(self, *, resume: bool) -> None:
         with told(self._on_failed, self.stopped.emit):
-            choice, layers = self.value(), self._viewer.layers
-            check_choice(choice, layers)
+            choice, layers = self._checked(), self._viewer.layers
             self._questions.check()
+            if self._questions.when_read(lambda: self._go_on(resume=resume)):
+                self.row.show_running("Reading the model to start from…")
+                return
             device, self._out = read_preferences().device, choice.out
             self._stopping, self._score = False, ""
             self.curves.clear()
@@ -160,26 +165,27 @@ class TrainWidget(DockedWidget):
 
             self._run.start(self._engine(), make)
 
-    def _pair(self) -> tuple[Any, Any]:
-        """Return the layers in the boxes."""
-        pairs = self.form.pairs
-        image, labels = pairs.image.layer(), pairs.labels.layer()
-        if image is None or labels is None:
-            raise SettingsError(
-                "There is no image with labels.",
-                "Open an image, and add a Labels layer to paint in.",
-            )
-        return image, labels
+    def _go_on(self, *, resume: bool) -> None:
+        """Train what is chosen, now that the model to start from is read."""
+        self.row.show_idle()
+        self._start(resume=resume)
+
+    def _checked(self) -> TrainChoice:
+        """Return what is chosen, or raise why it cannot be trained."""
+        choice = self.value()
+        self.form.pairs.check()
+        check_choice(choice, self._viewer.layers)
+        return choice
 
     def _validate(self) -> None:
         """Mark what is wrong, and disable Train until it is right."""
-        if self._run.is_running or not self.form.is_complete:
+        if self.row.is_running or not self.form.is_complete:
             return
         problem: UNetError | None = None
         out = self.form.out.text().strip()
         self.row.again.setVisible(is_begun(out))
         try:
-            check_choice(self.value(), self._viewer.layers)
+            self._checked()
             check_free(out)
         except UNetError as error:
             problem = error
@@ -194,7 +200,7 @@ class TrainWidget(DockedWidget):
             self._weights.hide()
             return
         with told(self._on_failed):
-            image, _ = self._pair()
+            image, _ = self.form.pairs.chosen()
             choice = self.value()
             # The pair in the boxes is the last.
             choice = choice.replace(pairs=choice.pairs[-1:], folder="")
@@ -237,26 +243,14 @@ class TrainWidget(DockedWidget):
     def _on_finished(self, report: Report) -> None:
         path = str(report.path)
         remember(path)
-        where = "the model in Segment now" if self._use_in_segment(path) else "trained"
+        is_used = use_in_segment(self._viewer, path)
+        where = "the model in Segment now" if is_used else "trained"
         # Training goes on from what was learned, to a file of its own.
         self.form.choose_start(path)
         self.form.suggest_file()
         scores = self._score.removeprefix(" · ")
         self.row.say(f"{report.path.name} is {where}. {report.stopped} {scores}")
         self.finished.emit(report)
-
-    def _use_in_segment(self, path: str) -> bool:
-        """Choose the model in every Segment widget; return whether there is one."""
-        from napari_unet.plugin.segment_widget import SegmentWidget
-
-        docked = self._viewer.window.dock_widgets.values()
-        found = [widget for widget in docked if isinstance(widget, SegmentWidget)]
-        for widget in found:
-            model = widget.form.model
-            if model.value() == path:  # the file is another than it has read
-                model.changed.emit(path)
-            model.set_value(path)
-        return bool(found)
 
     def _on_checked(self, check: Any) -> None:
         self.row.say("")
@@ -295,6 +289,7 @@ class TrainWidget(DockedWidget):
             lambda start: self._questions.read(self._engine, start)
         )
         self._questions.failed.connect(self._on_failed)
+        self._questions.given_up.connect(self._on_stopped)
         self.check_panel.button.clicked.connect(self.check)
         self.next_button.clicked.connect(self.annotate_next)
         self.row.run.connect(self.run)
