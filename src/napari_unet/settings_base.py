@@ -29,7 +29,7 @@ class Settings(BaseModel):
             problem = _problem(error)
             raise SettingsError(
                 f"{cls.__name__}: {problem}.",
-                "Correct this setting; --help and the documentation list the range.",
+                "Correct it; the documentation lists what is accepted.",
             ) from None
 
     def replace(self, **changes: Any) -> Self:

@@ -179,6 +179,62 @@ def test_invalid_axes_are_marked_in_place_and_run_is_disabled(open_widget, nucle
     assert widget.progress.button.isEnabled()
 
 
+def test_what_is_said_of_no_image_goes_when_there_is_one(open_widget, nuclei):
+    viewer, widget = open_widget(nuclei)
+    image = viewer.layers["image"]
+    viewer.layers.remove(image)
+    assert "There is no image" in widget.progress.text.text()
+    viewer.layers.append(image)
+    widget.form.axes.edit.setText("XX")
+    widget.form.axes.edit.textEdited.emit("XX")
+    assert "name an axis twice" in widget.form.axes.drawing.text()
+    assert widget.progress.text.text() == ""
+
+
+def test_axes_are_guessed_again_when_a_layer_gets_other_data(open_widget, nuclei):
+    viewer, widget = open_widget(nuclei)
+    assert widget.form.axes.value() == "YX"
+    viewer.layers["image"].data = np.stack([nuclei] * 3)
+    assert len(widget.form.axes.value()) == 3
+    assert "3 <i>" in widget.form.axes.drawing.text()
+    viewer.layers["image"].data = nuclei[:64]
+    assert widget.form.axes.value() == "YX"
+    assert "<b>Y</b> 64" in widget.form.axes.drawing.text()
+    assert widget.progress.button.isEnabled()
+
+
+def test_a_result_goes_with_its_labels_and_a_verdict_with_its_settings(
+    open_widget, run_widget, qtbot, nuclei, monkeypatch
+):
+    from napari_unet.errors import SettingsError
+
+    viewer, widget = open_widget(nuclei)
+    labels = run_widget(widget).labels
+    with qtbot.waitSignal(widget.verified, timeout=PATIENCE):
+        widget.tuning.verify.click()
+    assert widget.progress.text.text().startswith("Verified:")
+    with qtbot.waitSignal(widget.tuned, timeout=PATIENCE):
+        widget.tuning.sliders.field("mask_threshold").setValue(0.4)
+    assert widget.progress.text.text() == ""
+    assert "cells" in widget.tuning.count.text()
+    viewer.layers.remove(labels)
+    assert widget.tuning.count.text() == ""
+    assert not widget.tuning.copy.isEnabled()
+    with pytest.raises(SettingsError, match="There is no result"):
+        widget.copy_as_python()
+    done = widget._run._on_done
+
+    def removed_before(result):
+        viewer.layers.remove(widget.outputs.labels)
+        done(result)
+
+    monkeypatch.setattr(widget._run, "_on_done", removed_before)
+    with qtbot.waitSignal(widget.stopped, timeout=PATIENCE):
+        widget.run()
+    assert "labels layer was removed" in widget.progress.text.text()
+    assert widget.tuning.count.text() == ""
+
+
 def test_a_missing_model_is_said_beneath_its_field(open_widget, qtbot, nuclei):
     _, widget = open_widget(nuclei)
     with qtbot.waitSignal(widget.failed, timeout=PATIENCE):

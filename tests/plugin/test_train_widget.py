@@ -359,6 +359,62 @@ def test_what_is_wrong_is_said_and_train_is_disabled(
     assert not opened.row.button.isEnabled()
 
 
+def test_findings_are_those_of_the_labels_that_are_there(opened, viewer):
+    from napari_unet.core.training_facts import Finding
+
+    finding = Finding(
+        "warning", "There is only one annotated object.", "Annotate more."
+    )
+    opened.check_panel.show_findings([finding])
+    viewer.layers["painted"].paint((5, 5), 7)
+    assert opened.check_panel.findings == []
+    opened.check_panel.show_findings([finding])
+    viewer.layers["painted"].data = np.zeros((128, 128), np.int32)
+    assert opened.check_panel.findings == []
+
+
+def test_train_prefers_what_was_drawn_to_what_was_found(viewer, cells):
+    from napari_unet.plugin.pairs_panel import PairsPanel
+
+    viewer.add_image(cells[0], name="im")
+    viewer.add_labels(cells[1], name="truth")
+    made = {"napari_unet": {"output": "cells"}}
+    viewer.add_labels(cells[1], name="im [cells]", metadata=made)
+    panel = PairsPanel(viewer)
+    panel.attach()
+    assert panel.labels.value() == "truth"
+    viewer.layers.remove("truth")
+    assert panel.labels.value() == "im [cells]"
+    panel.detach()
+
+
+def test_long_names_differ_in_the_box_and_are_whole_in_its_tooltip(viewer, qtbot):
+    from qtpy.QtCore import Qt
+
+    from napari_unet.plugin.labels_box import LabelsBox
+
+    stem = "13c8ff1f49886e91c98ce795c93648ad8"
+    names = [f"{stem}[cells]", f"{stem} [1]"]
+    for name in names:
+        viewer.add_labels(np.zeros((4, 4), int), name=name)
+    box = LabelsBox(viewer, "What for.")
+    qtbot.addWidget(box)
+    box.resize(160, 24)
+    box.attach()
+    shown = {}
+    for name in names:
+        box.set_value(name)
+        shown[name] = box.shown_text()
+        assert box.toolTip() == f"{name}\nWhat for."
+    assert shown[names[0]].endswith("ells]")
+    assert shown[names[1]].endswith("[1]")
+    assert all(text.startswith("13c8") and len(text) < 30 for text in shown.values())
+    tips = [box.itemData(i, Qt.ItemDataRole.ToolTipRole) for i in range(2)]
+    assert tips == [box.itemText(i) for i in range(2)]
+    box.grab()  # draws
+    box.detach()
+
+
 def test_kept_pairs_are_layers_and_not_names(opened, viewer, cells):
     from napari_unet.plugin.train_choice import PairChoice
 

@@ -25,7 +25,9 @@ def few_objects(data: Data) -> Finding | None:
         return None
     return Finding(
         "warning",
-        f"There are only {count} annotated object(s).",
+        "There is only one annotated object."
+        if count == 1
+        else f"There are only {count} annotated objects.",
         f"Annotate {FEW_OBJECTS} or more, best in different images; or start from a "
         "trained model.",
     )

@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.core.training_events import StepDone, Validated
+from napari_unet.plugin.card_text import SCORES
 
 if TYPE_CHECKING:
     from pyqtgraph import PlotItem
@@ -97,7 +98,8 @@ class Curves(QWidget):
         """Draw all points."""
         if not self._lines:
             self._build()
-        _label(self._score, "left", self.score_name)
+        name = SCORES.get(self.score_name, self.score_name.replace("_", " "))
+        _label(self._score, "left", name)
         steps, losses = _columns(_thinned(self.losses))
         self._lines["raw"].setData(steps, losses)
         self._lines["smooth"].setData(steps, _smooth(losses))

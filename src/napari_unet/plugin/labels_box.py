@@ -9,11 +9,27 @@ from napari_unet.plugin.layers import PREVIEW
 
 
 class LabelsBox(LayerBox):
-    """All labels layers of the viewer; see `LayerBox`."""
+    """All labels layers of the viewer; see `LayerBox`.
 
-    def __init__(self, viewer: Any, tooltip: str) -> None:
+    Parameters
+    ----------
+    viewer
+        napari's.
+    tooltip
+        What they are for.
+    drawn
+        Whether a result is chosen at first only where nothing else is open.
+    """
+
+    def __init__(self, viewer: Any, tooltip: str, *, drawn: bool = False) -> None:
         super().__init__(viewer, "Labels")
+        self._drawn = drawn
         self.setToolTip(tooltip)
+
+    def _prefer_active(self) -> None:
+        active = self._viewer.layers.selection.active
+        if not self._drawn or active is None or output_of(active) is None:
+            super()._prefer_active()
 
     def _of_kind(self) -> list[Any]:
         found = [

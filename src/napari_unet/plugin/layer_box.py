@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.errors import SettingsError
+from napari_unet.plugin.elided_box import ElidedBox
 
 
-class LayerBox(QComboBox):
+class LayerBox(ElidedBox):
     """A choice among layers; follows the viewer from `attach` to `detach`.
+
+    `changed` says that another layer is chosen, or that it has another shape; `edited`
+    that it has other pixels.
 
     Parameters
     ----------
@@ -22,6 +26,7 @@ class LayerBox(QComboBox):
     """
 
     changed = Signal()
+    edited = Signal()
 
     def __init__(
         self, viewer: Any, kind: str = "Image", parent: QWidget | None = None
@@ -29,6 +34,7 @@ class LayerBox(QComboBox):
         super().__init__(parent)
         self._viewer, self._kind = viewer, kind
         self._layer: Any = None
+        self._shape: Any = None
         self._watched: list[Any] = []
         self.setToolTip(
             "The layer to segment: NumPy, dask, zarr or multiscale, grey or RGB, with "
@@ -36,10 +42,6 @@ class LayerBox(QComboBox):
             if kind == "Image"
             else f"A {kind} layer."
         )
-        self.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.setMinimumContentsLength(12)
         self.currentIndexChanged.connect(self._on_chosen)
 
     def attach(self) -> None:
@@ -106,27 +108,53 @@ class LayerBox(QComboBox):
         blocked = self.blockSignals(True)
         self.clear()
         for layer in layers:
-            self.addItem(layer.name, layer)
+            self.add_named(layer.name, layer)
         chosen = self._layer if self._layer in layers else (layers or [None])[0]
         self.setCurrentIndex(layers.index(chosen) if chosen is not None else -1)
         self.blockSignals(blocked)
-        if chosen is not self._layer:
-            self._layer = chosen
-            self.changed.emit()
+        self._take(chosen)
 
     def _watch(self, layers: Any) -> None:
-        """Follow the names of the layers, and of no others."""
+        """Follow the names and pixels of the layers, and of no others."""
         for layer in self._watched:
-            layer.events.name.disconnect(self._fill)
+            for event, slot in self._events(layer):
+                event.disconnect(slot)
         self._watched = list(layers)
         for layer in self._watched:
-            layer.events.name.connect(self._fill)
+            for event, slot in self._events(layer):
+                event.connect(slot)
+
+    def _events(self, layer: Any) -> list[tuple[Any, Any]]:
+        found = [(layer.events.name, self._fill), (layer.events.data, self._on_data)]
+        if hasattr(layer.events, "paint"):
+            found.append((layer.events.paint, self._on_data))
+        return found
 
     def _on_chosen(self) -> None:
-        chosen = self.currentData()
-        if chosen is not self._layer:
-            self._layer = chosen
+        self._take(self.currentData())
+
+    def _take(self, layer: Any) -> None:
+        is_other = layer is not self._layer
+        self._layer = layer
+        self.show_name()
+        if is_other:
+            self._shape = _shape_of(layer)
             self.changed.emit()
+
+    def _on_data(self, event: Any) -> None:
+        """Follow the pixels of the chosen layer."""
+        layer = self._layer
+        if layer is None or event.source != layer:
+            return
+        before, self._shape = self._shape, _shape_of(layer)
+        if before != self._shape:
+            self.changed.emit()
+        self.edited.emit()
+
+
+def _shape_of(layer: Any) -> Any:
+    """Return the shape of a layer's array; None if it holds none, as Shapes do."""
+    return None if layer is None else getattr(layer.data, "shape", None)
 
 
 def output_of(layer: Any) -> str | None:

@@ -48,7 +48,7 @@ class PairsPanel(QTabWidget):
         self._viewer = viewer
         self.image = LayerBox(viewer)
         self.image.setToolTip(fields["image"].description or "")
-        self.labels = LabelsBox(viewer, fields["labels"].description or "")
+        self.labels = LabelsBox(viewer, fields["labels"].description or "", drawn=True)
         self.paint = QPushButton("New")
         self.paint.setToolTip(
             "Add empty labels over the image, and take the brush: one number per cell."

@@ -93,6 +93,11 @@ class ProgressRow(QWidget):
             self.text.setText(text)
             self.text.setStyleSheet(style)
 
+    def take_back(self, start: str) -> None:
+        """Show nothing, if what is shown starts so."""
+        if self.text.text().startswith(start):
+            self.say("")
+
     def set_enabled(self, enabled: bool) -> None:
         """Enable Run; Cancel is always enabled."""
         if not self._running:

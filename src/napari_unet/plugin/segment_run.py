@@ -19,6 +19,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_unet.core.events import Note, Started, TileDone
 from napari_unet.engine.client import Engine
 from napari_unet.engine.large_order import LargeResult
+from napari_unet.errors import SettingsError
 from napari_unet.pipeline.given import run_given
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.region import meets
@@ -168,21 +169,40 @@ class SegmentRun(QObject):
     def separate(self, separation: Separation) -> None:
         """Follow other settings: what is looked at now, the rest when they rest."""
         self.separation = separation
-        outputs = self._on_screen()
+        outputs = self.on_screen()
         if outputs is not None and not self.is_running:
             self.is_tuning = True
             self.live.request(separation, *self._looked_at(outputs))
 
     def show_step(self) -> None:
         """Show the colours of the slice or frame that is looked at now."""
-        outputs = self._on_screen()
+        outputs = self.on_screen()
         if outputs is not None and outputs.plan.axes.sample_axes:
             outputs.show_colours(self._looked_at(outputs)[0])
 
-    def _on_screen(self) -> Outputs | None:
+    def require(self) -> Outputs:
+        """Return the layers.
+
+        Raises
+        ------
+        SettingsError
+            If there are none, or the user has removed them.
+        """
+        outputs = self.on_screen()
+        if outputs is None:
+            raise SettingsError("There is no result.", "Press Run first.")
+        return outputs
+
+    def on_screen(self) -> Outputs | None:
         """Return the layers, unless there are none or the user has removed them."""
         complete = self.outputs is not None and self.outputs.is_complete
         return self.outputs if complete else None
+
+    def end_note(self) -> str:
+        """Return what to tell when a run has ended well."""
+        if self.outputs is not None and self.on_screen() is None:
+            return "The labels layer was removed. Press Run to make it again."
+        return " ".join(self.notes) or "Done."
 
     def _on_event(self, event: Any) -> None:
         if isinstance(event, Started) and self._order is not None:
@@ -249,13 +269,13 @@ class SegmentRun(QObject):
             self._on_stopped()
 
     def _draw_probabilities(self) -> None:
-        outputs = self._on_screen()
+        outputs = self.on_screen()
         if outputs is not None:
             outputs.refresh_channels()
 
     def _on_tile(self, event: TileDone) -> None:
         """Show what a tile brought; separate what is looked at, provisionally."""
-        outputs = self._on_screen()
+        outputs = self.on_screen()
         if outputs is None or outputs.plan.resampling is not None:
             return
         if not self._draw.isActive():
@@ -265,14 +285,14 @@ class SegmentRun(QObject):
             self.live.look(self.separation, sample, event.tile.write)
 
     def _on_sample(self, event: SampleLabels) -> None:
-        outputs = self._on_screen()
+        outputs = self.on_screen()
         if outputs is not None:
             self.live.drop_preview()
             outputs.finish_sample(event.sample, event.labels, event.colours)
             outputs.refresh_channels()
 
     def _on_done(self, result: Segmentation) -> None:
-        outputs = self._on_screen()
+        outputs = self.on_screen()
         if outputs is not None:
             outputs.record(complete_provenance(outputs, result))
         self.finished.emit(result)
@@ -296,7 +316,7 @@ class SegmentRun(QObject):
         self.failed.emit(error)
 
     def _on_tuned(self, result: tuple[Separation, Any]) -> None:
-        outputs = self._on_screen()
+        outputs = self.on_screen()
         if outputs is not None:
             outputs.is_linked = bool(result[0].link)
             outputs.record({"separation": result[0].model_dump()})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 
-from napari_unet.errors import AxesError, SettingsError, UNetError
+from napari_unet.errors import AxesError, UNetError
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.verifying import Verification, verify
 from napari_unet.plugin.brought import Brought
@@ -65,6 +65,7 @@ class SegmentWidget(DockedWidget):
         super().__init__()
         self._viewer, self._waiting = viewer, False
         self._layer: Any = None
+        self._ndim = 0
         self.form = SegmentForm(viewer)
         self.progress, self.tuning = ProgressRow(), TuningPanel()
         self._brought = Brought(self.tuning, self.form.invert)
@@ -148,11 +149,10 @@ class SegmentWidget(DockedWidget):
         SettingsError
             If there is no finished result.
         """
-        if self.outputs is None:
-            raise SettingsError("There is no result yet.", "Press Run first.")
-        script = as_python(self.outputs.labels, self.outputs.source)
+        outputs = self._run.require()
+        script = as_python(outputs.labels, outputs.source)
         copy_text(script)
-        self.progress.say(copied_note(self.outputs.labels))
+        self.progress.say(copied_note(outputs.labels))
         return script
 
     def _image(self) -> LayerImage:
@@ -178,6 +178,7 @@ class SegmentWidget(DockedWidget):
         if self._run.is_running or self._waiting:
             return
         self.form.axes.clear()
+        self.progress.say("")
         problem: UNetError | None = None
         try:
             image = self._image()
@@ -198,8 +199,9 @@ class SegmentWidget(DockedWidget):
 
     def _on_image(self) -> None:
         layer = self.form.layer.layer()
-        if layer is not self._layer:
-            self._layer = layer
+        ndim = 0 if layer is None else layer.ndim
+        if layer is not self._layer or ndim != self._ndim:
+            self._layer, self._ndim = layer, ndim
             self.form.axes.set_value("" if layer is None else read_layer(layer).axes)
             self._show_result()
         self._validate()
@@ -241,7 +243,7 @@ class SegmentWidget(DockedWidget):
             self._validate()
 
     def _on_finished(self, result: object) -> None:
-        self.progress.say(" ".join(self._run.notes) or "Done.")
+        self.progress.say(self._run.end_note())
         self.finished.emit(result)
 
     def _on_failed(self, error: UNetError) -> None:
@@ -267,15 +269,16 @@ class SegmentWidget(DockedWidget):
     def _on_tuning(self) -> None:
         self._run.separate(self.tuning.value())
         self._show_result()
+        self.progress.take_back("Verified")  # that was of other settings
 
     def _on_tuned(self) -> None:
         self._show_result()
         self.tuned.emit()
 
-    def _show_result(self) -> None:
+    def _show_result(self, _: object = None) -> None:
         if not self._run.is_running:
-            counting = self._run.is_tuning
-            self.tuning.show_result(self.outputs, self._layer, is_counting=counting)
+            shown, is_counting = self._run.on_screen(), self._run.is_tuning
+            self.tuning.show_result(shown, self._layer, is_counting=is_counting)
 
     def _show_probabilities(self, visible: bool) -> None:
         self._run.show_probabilities = visible
@@ -315,6 +318,7 @@ class SegmentWidget(DockedWidget):
         self._model.expect()
         self.form.layer.attach()
         self._viewer.dims.events.current_step.connect(self._run.show_step)
+        self._viewer.layers.events.removed.connect(self._show_result)
         self._on_image()
         self._warming.start()
 
@@ -323,6 +327,7 @@ class SegmentWidget(DockedWidget):
         self._waiting = False
         self.form.layer.detach()
         self._viewer.dims.events.current_step.disconnect(self._run.show_step)
+        self._viewer.layers.events.removed.disconnect(self._show_result)
         for work in (self._model, self._check, self._warming, self.form.export):
             work.cancel()
         self._preferences.stop()

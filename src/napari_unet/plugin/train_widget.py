@@ -21,6 +21,7 @@ from napari_unet.plugin.annotated import (
     is_begun,
     make_order,
 )
+from napari_unet.plugin.card_text import SCORES
 from napari_unet.plugin.check_panel import CheckPanel
 from napari_unet.plugin.curves import Curves
 from napari_unet.plugin.docked import DockedWidget
@@ -189,10 +190,9 @@ class TrainWidget(DockedWidget):
             check_free(out)
         except UNetError as error:
             problem = error
+        self.row.say("")
         if problem is not None:
             self.row.show_error(problem)
-        else:
-            self.row.say("")
         self.row.set_enabled(problem is None)
 
     def _show_weights(self) -> None:
@@ -210,6 +210,11 @@ class TrainWidget(DockedWidget):
             frame = at if isinstance(at, int) else (0 if "T" in axes else None)
             self._weights.show(self._engine(), order, image, frame)
 
+    def _forget_findings(self) -> None:
+        """Drop what was said of other labels."""
+        if not self.row.is_running:
+            self.check_panel.show_findings([])
+
     def _on_planned(self, plan: Planned) -> None:
         size = " x ".join(map(str, plan.patch))
         self.row.say(
@@ -226,7 +231,7 @@ class TrainWidget(DockedWidget):
     def _on_validated(self, event: Validated) -> None:
         self.curves.add_validation(event)
         name, value = next(iter(event.scores.items()), ("score", 0.0))
-        self._score = f" · {name} {value:.3f}"
+        self._score = f" · {SCORES.get(name, name)} {value:.3f}"
         if event.best:
             self._show_preview()
         self.validated.emit(event)
@@ -284,6 +289,8 @@ class TrainWidget(DockedWidget):
         self._warming.ready.connect(self._on_ready)
         self._preferences.changed.connect(self._on_preferences)
         self.form.changed.connect(self._validate)
+        for other in (self.form.pairs.changed, self.form.pairs.labels.edited):
+            other.connect(self._forget_findings)
         self.form.weights_changed.connect(self._show_weights)
         self.form.start_changed.connect(
             lambda start: self._questions.read(self._engine, start)
