@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from napari_unet.engine.client import Compute
@@ -14,6 +16,7 @@ from napari_unet.settings import Separation
 pytestmark = pytest.mark.gui
 
 WAIT = 60_000
+PATIENCE = 300_000  # a worker starts, on a machine that may be busy
 
 
 @pytest.fixture
@@ -94,6 +97,53 @@ def test_segment_follows_folder_device_and_address(
     page.compute.address = "tls://third:8786"
     widget.run()
     assert reads[3][0] == Compute("tls://third:8786")
+
+
+def followed(open_widget, qtbot):
+    """Return a widget that follows the page; it begins when all is warmed up."""
+    _, widget = open_widget(np.zeros((64, 64), np.uint8))
+    qtbot.waitUntil(lambda: widget._preferences._known is not None, timeout=WAIT)
+    return widget
+
+
+def test_a_folder_that_is_gone_is_said_where_run_is(
+    open_widget, qtbot, page, folders, tmp_path
+):
+    widget = followed(open_widget, qtbot)
+    with qtbot.waitSignal(widget._preferences.changed, timeout=WAIT):
+        page.models.folder = str(tmp_path / "gone")
+    assert "gone does not exist" in widget.progress.text.text()
+    assert widget.progress.button.isEnabled(), "it keeps nobody from working"
+    with qtbot.waitSignal(widget._preferences.changed, timeout=WAIT):
+        page.models.folder = str(folders[0])
+    assert widget.progress.text.text() == ""
+
+
+def test_a_device_that_is_not_there_is_said_before_run(open_widget, qtbot, page):
+    widget = followed(open_widget, qtbot)
+    with qtbot.waitSignal(widget.failed, timeout=PATIENCE) as said:
+        page.compute.device = "quantum"
+    assert "no device 'quantum'" in str(said.args[0])
+    assert "no device 'quantum'" in widget.form.model.card.text()
+    assert not widget.progress.button.isEnabled()
+    with qtbot.waitSignal(widget.ready, timeout=PATIENCE):
+        page.compute.device = "auto"
+    assert widget.progress.button.isEnabled()
+
+
+def test_files_that_are_gone_are_not_listed(qtbot, page, folders):
+    from napari_unet.plugin.model_chooser import ModelChooser
+
+    one, two = (str(next(folder.iterdir())) for folder in folders)
+    chooser = ModelChooser()
+    qtbot.addWidget(chooser)
+    chooser.set_value(one)
+    chooser.set_value(two)
+    Path(one).unlink()
+    Path(two).unlink()
+    chooser.box.opening.emit()
+    assert "one.safetensors" not in listed(chooser.box)
+    assert chooser.value() == two, "what is chosen stays"
 
 
 def test_a_chosen_model_of_the_folder_before_stays_chosen(

@@ -120,6 +120,13 @@ def describe_trusted(source: str, sha256: str) -> ModelCard:
     return describe(source, trust=True)
 
 
+def check_device(name: str) -> None:
+    """Raise `DeviceError` if this machine has no device of that name."""
+    from napari_unet.nn.device import choose_device
+
+    choose_device(name)
+
+
 def warm_up(use: NetworkUse) -> None:
     """Do once what only the first call pays for: kernels, graphs, compilation."""
     predictor, model = _predictor(use), _model(use)

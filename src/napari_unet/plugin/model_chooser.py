@@ -19,7 +19,7 @@ from napari_unet.errors import UNetError
 from napari_unet.pipeline.model_card import ModelCard
 from napari_unet.plugin.card_text import card_text
 from napari_unet.plugin.model_paths import is_there, source_at, title_of
-from napari_unet.plugin.own_models import OwnModels
+from napari_unet.plugin.own_models import ModelBox, OwnModels
 from napari_unet.plugin.preferences import remember
 
 BUNDLED = Path(__file__).parents[1] / "models"
@@ -44,7 +44,7 @@ class ModelChooser(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.box = QComboBox()
+        self.box = ModelBox()
         self.box.setToolTip(
             "The network: one that comes with the plugin, one of your folder "
             "(Preferences), one opened before, or any file or model folder, which may "
@@ -77,6 +77,7 @@ class ModelChooser(QWidget):
         self._own = OwnModels(
             self.box, lambda source: self._list(source, self.box.count() - 1)
         )
+        self.box.opening.connect(self.list_own)
         self.box.currentIndexChanged.connect(self._on_chosen)
 
     def value(self) -> str:

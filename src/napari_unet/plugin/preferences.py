@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.engine.client import Compute
-from napari_unet.plugin.paths import files_in
+from napari_unet.plugin.paths import files_in, is_folder
 
 PLUGIN = "napari-unet-cells"
 N_RECENT = 8
@@ -69,6 +69,14 @@ def own_models() -> tuple[str, ...]:
     found = files_in(folder) if folder else []
     suffixes = (".safetensors", ".pt", ".pth", ".zip")
     return tuple(str(path) for path in found if path.suffix.lower() in suffixes)
+
+
+def folder_note() -> str:
+    """Return what to know of the model folder; empty if it is there, or none is."""
+    folder = read_preferences().model_folder
+    if not folder or is_folder(folder):
+        return ""
+    return f"The model folder {folder} does not exist. Choose another in Preferences."
 
 
 def page_parts() -> tuple[Any, Any]:

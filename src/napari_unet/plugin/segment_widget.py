@@ -22,7 +22,7 @@ from napari_unet.plugin.layers import LayerImage, read_layer
 from napari_unet.plugin.model_drop import ModelDrop
 from napari_unet.plugin.outputs import Outputs
 from napari_unet.plugin.parts import column, told
-from napari_unet.plugin.preferences import Preferences, read_preferences
+from napari_unet.plugin.preferences import Preferences, folder_note, read_preferences
 from napari_unet.plugin.preferences_watch import PreferencesWatch
 from napari_unet.plugin.progress_row import ProgressRow
 from napari_unet.plugin.script import as_python, copied_note, copy_text
@@ -187,7 +187,7 @@ class SegmentWidget(DockedWidget):
                 plan = self._make_plan(part)
                 shown = plan.axes.spatial + "C"
                 self.form.axes.show_mapping(image.axes, plan.axes.shape, shown)
-                self.progress.say(hint or scaled_note(plan))
+                self.progress.say(hint or scaled_note(plan) or folder_note())
         except AxesError as error:
             problem = error
             self.form.axes.show_error(error)

@@ -24,7 +24,7 @@ from superqt import QLabeledDoubleSlider
 from napari_unet.plugin.answers_button import AnswersButton
 from napari_unet.plugin.model_chooser import BUNDLED
 from napari_unet.plugin.model_paths import title_of
-from napari_unet.plugin.own_models import OwnModels
+from napari_unet.plugin.own_models import ModelBox, OwnModels
 from napari_unet.plugin.pairs_panel import PairsPanel
 from napari_unet.plugin.parts import collapsible, titled
 from napari_unet.plugin.paths import exists
@@ -45,17 +45,6 @@ NETWORK = {
 }
 # Systems refuse names of more than 255 bytes; a letter may have four.
 LONGEST_NAME = 40
-
-
-class ModelBox(QComboBox):
-    """A list that may be filled once more before it is shown."""
-
-    opening = Signal()
-
-    def showPopup(self) -> None:
-        """Tell, then show."""
-        self.opening.emit()
-        super().showPopup()
 
 
 class TrainForm(QWidget):

@@ -9,7 +9,12 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.engine import worker_tasks
 from napari_unet.engine.worker_tasks import NetworkUse
-from napari_unet.errors import CheckpointError, UNetError, UntrustedError
+from napari_unet.errors import (
+    CheckpointError,
+    DeviceError,
+    UNetError,
+    UntrustedError,
+)
 from napari_unet.plugin.engine_job import EngineJob
 from napari_unet.plugin.job import once
 from napari_unet.plugin.remembered_answers import Answers
@@ -92,6 +97,7 @@ class WarmModel(QObject):
                 if engine.compute.address:
                     raise
                 return engine.call(look_into, source, error)
+            _check_device(engine, device)
             use = NetworkUse.of(card, Prediction(), device)
             engine.start(worker_tasks.warm_up, use)
             return card
@@ -129,6 +135,19 @@ class WarmModel(QObject):
     def _on_failed(self, error: UNetError) -> None:
         self.error = error
         self.failed.emit(error)
+
+
+def _check_device(engine: Engine, device: str) -> None:
+    """Raise before Run if the device of the preferences is not there."""
+    if device == "auto":
+        return
+    try:
+        engine.call(worker_tasks.check_device, device)
+    except DeviceError as error:
+        raise DeviceError(
+            error.problem,
+            "Choose another one in Preferences; Doctor says why a GPU is not seen.",
+        ) from None
 
 
 def read_answered(engine: Engine, source: str, answers: Answers) -> ModelCard:
