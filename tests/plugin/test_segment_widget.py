@@ -332,7 +332,7 @@ def test_a_failure_beside_a_run_enables_nothing(make_napari_viewer, monkeypatch)
     viewer = make_napari_viewer()
     image = viewer.add_image(np.zeros((32, 32), np.uint8), name="image")
     widget = SegmentWidget(viewer)
-    widget._run.outputs = SimpleNamespace(n_cells=1, source=image)
+    widget._run.outputs = SimpleNamespace(n_cells=1, source=image, is_complete=True)
     error = WorkerError("It ended.", "Try again.")
     with monkeypatch.context() as running:
         running.setattr(SegmentRun, "is_running", True)
