@@ -131,6 +131,26 @@ def test_a_device_that_is_not_there_is_said_before_run(open_widget, qtbot, page)
     assert widget.progress.button.isEnabled()
 
 
+def test_train_names_a_device_that_no_machine_has(make_napari_viewer, qtbot, page):
+    from napari_unet.plugin.train_widget import TrainWidget
+
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((64, 64), np.uint8), name="image")
+    viewer.add_labels(np.zeros((64, 64), np.int32), name="labels")
+    widget = TrainWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Train")
+    qtbot.waitUntil(widget.row.button.isEnabled, timeout=WAIT)
+    qtbot.waitUntil(lambda: widget._preferences._known is not None, timeout=WAIT)
+    for wrong in ("quantum", "cuda:", "cuda:x"):
+        with qtbot.waitSignal(widget._preferences.changed, timeout=WAIT):
+            page.compute.device = wrong
+        assert f"no device '{wrong}'" in widget.row.text.text()
+        assert not widget.row.button.isEnabled()
+    with qtbot.waitSignal(widget._preferences.changed, timeout=WAIT):
+        page.compute.device = "cuda:1"  # the worker knows whether it is there
+    assert widget.row.button.isEnabled()
+
+
 def test_files_that_are_gone_are_not_listed(qtbot, page, folders):
     from napari_unet.plugin.model_chooser import ModelChooser
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.engine.client import Compute
+from napari_unet.errors import SettingsError
 from napari_unet.plugin.paths import files_in, is_folder
 
 PLUGIN = "napari-unet-cells"
 N_RECENT = 8
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,23 @@ def own_models() -> tuple[str, ...]:
     found = files_in(folder) if folder else []
     suffixes = (".safetensors", ".pt", ".pth", ".zip")
     return tuple(str(path) for path in found if path.suffix.lower() in suffixes)
+
+
+def check_device_name() -> None:
+    """Raise if the device of the preferences is none that any machine has.
+
+    Raises
+    ------
+    SettingsError
+        With what to choose.
+    """
+    device = read_preferences().device
+    kind, colon, number = device.partition(":")
+    if kind not in DEVICES or (colon and not number.isdecimal()):
+        raise SettingsError(
+            f"There is no device {device!r}.",
+            "Choose auto, cpu, cuda, cuda:1, mps or xpu in Preferences.",
+        )
 
 
 def folder_note() -> str:

@@ -28,7 +28,7 @@ from napari_unet.plugin.own_models import ModelBox, OwnModels
 from napari_unet.plugin.pairs_panel import PairsPanel
 from napari_unet.plugin.parts import collapsible, titled
 from napari_unet.plugin.paths import exists
-from napari_unet.plugin.preferences import read_preferences
+from napari_unet.plugin.preferences import check_device_name, read_preferences
 from napari_unet.plugin.settings_form import SettingsForm
 from napari_unet.plugin.train_choice import NEW, TrainChoice
 from napari_unet.training_settings import LOSSES, Training
@@ -118,6 +118,17 @@ class TrainForm(QWidget):
     def detach(self) -> None:
         """Stop following."""
         self.pairs.detach()
+
+    def check(self) -> None:
+        """Raise what no value tells: a kept layer is gone, or the device is none.
+
+        Raises
+        ------
+        SettingsError
+            With what to do.
+        """
+        self.pairs.check()
+        check_device_name()
 
     def value(self) -> TrainChoice:
         """Return what was chosen."""

@@ -174,7 +174,7 @@ class TrainWidget(DockedWidget):
     def _checked(self) -> TrainChoice:
         """Return what is chosen, or raise why it cannot be trained."""
         choice = self.value()
-        self.form.pairs.check()
+        self.form.check()
         check_choice(choice, self._viewer.layers)
         return choice
 
