@@ -350,26 +350,28 @@ def test_boxes():
 
 
 def test_outputs_leave_out_the_channel_axis(make_napari_viewer):
-    from napari_unet.plugin.layers import placement, read_layer
+    """Where it is the first; see `test_channel_axis` for those where it is not."""
+    from napari_unet.plugin.layers import read_layer
+    from napari_unet.plugin.placement import placement
 
     viewer = make_napari_viewer()
     affine = np.eye(5)
     affine[2:4, 2:4] = [[0.0, -1.0], [1.0, 0.0]]
     layer = viewer.add_image(
-        np.zeros((3, 2, 8, 9), np.uint16),
-        scale=(10, 1, 0.5, 0.25),
-        translate=(1, 0, 3, 4),
+        np.zeros((2, 3, 8, 9), np.uint16),
+        scale=(1, 10, 0.5, 0.25),
+        translate=(0, 1, 3, 4),
         affine=affine,
-        units=("s", "pixel", "um", "um"),
-        axis_labels=("time", "channel", "y", "x"),
+        units=("pixel", "s", "um", "um"),
+        axis_labels=("channel", "time", "y", "x"),
     )
     image = read_layer(layer)
-    assert (image.axes, image.axes_known) == ("TCYX", True)
+    assert (image.axes, image.axes_known) == ("CTYX", True)
     assert image.pixel_size == {"Y": 0.5, "X": 0.25}
-    labels = viewer.add_labels(np.zeros((3, 8, 9), int), **placement(layer, "TCYX"))
+    labels = viewer.add_labels(np.zeros((3, 8, 9), int), **placement(layer, "CTYX"))
     here = labels.data_to_world((1, 5, 6))
-    there = layer.data_to_world((1, 0, 5, 6))
-    np.testing.assert_allclose(here, np.delete(there, 1))
+    there = layer.data_to_world((0, 1, 5, 6))
+    np.testing.assert_allclose(here, np.delete(there, 0))
     assert labels.axis_labels == ("time", "y", "x")
 
 

@@ -14,7 +14,17 @@ from napari_unet.plugin.annotated import annotated_mask
 from napari_unet.plugin.camera import look_at
 from napari_unet.plugin.hand_edits import behind_proxy
 from napari_unet.plugin.job import Job, once
-from napari_unet.plugin.layers import KEY, full_pixels, is_output, part_of, source_of
+from napari_unet.plugin.layers import (
+    KEY,
+    finest,
+    full_pixels,
+    is_output,
+    onto_layer,
+    part_of,
+    pixels_like,
+    source_of,
+)
+from napari_unet.plugin.thin_axes import order_between
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
@@ -82,11 +92,12 @@ class AnnotateNext(QObject):
         Each channel once: a copy that the user keeps of one counts where that is gone.
         """
         found: dict[Any, Any] = {}
+        shape = full_pixels(labels).shape
         for layer in self._viewer.layers:
             made = layer.metadata.get(KEY, {})
             stored = np.dtype(layer.dtype) in (np.uint8, np.uint16)
             image_layer = type(layer).__name__ == "Image"
-            stored = stored and full_pixels(layer).shape == full_pixels(labels).shape
+            stored = stored and order_between(finest(layer).shape, shape) is not None
             stored = stored and part_of(layer) == part_of(labels)
             if not made or not image_layer or not stored:
                 continue
@@ -94,7 +105,7 @@ class AnnotateNext(QObject):
             if source is not None and behind_proxy(source) is behind_proxy(image):
                 what = made.get("output")
                 if what not in found or is_output(layer):
-                    found[what] = full_pixels(layer)
+                    found[what] = pixels_like(layer, shape)
         return [np.asarray(pixels) for pixels in found.values()]
 
     def _on_ranked(self, regions: list[Region]) -> None:
@@ -111,6 +122,7 @@ class AnnotateNext(QObject):
             return
         seen.append(fresh.box)
         ends = tuple(np.array([part.start, part.stop - 1]) for part in fresh.box)
-        look_at(self._viewer, layer, ends, share=SHARE)
+        places = onto_layer(layer, ends, full_pixels(layer).shape)
+        look_at(self._viewer, layer, places, share=SHARE)
         self._viewer.layers.selection.active = layer
         self.moved.emit(fresh)

@@ -11,7 +11,13 @@ from napari_unet.core.label_axes import as_label_ids
 from napari_unet.core.outline import make_outline
 from napari_unet.engine.training_order import AnnotatedImage, TrainingOrder
 from napari_unet.errors import SettingsError
-from napari_unet.plugin.layers import full_pixels, part_under, read_layer
+from napari_unet.plugin.layers import (
+    full_pixels,
+    own_axes,
+    part_under,
+    pixels_like,
+    read_layer,
+)
 from napari_unet.plugin.outlines import outline_in
 from napari_unet.plugin.paths import exists, is_file, is_folder, is_writable
 from napari_unet.plugin.train_choice import PairChoice, TrainChoice, start_of
@@ -143,18 +149,23 @@ def _annotated(
     image, labels = _find(pair.image, layers), _find(pair.labels, layers)
     found = read_layer(image)
     part = part_under(found, pair.image, labels)
+    spans = zip(found.data.shape, part, strict=True)
+    sizes = tuple(len(range(n)[span]) for n, span in spans)
+    shape = tuple(n for n, axis in zip(sizes, found.axes, strict=True) if axis != "C")
     ids = as_label_ids(
-        full_pixels(labels), name=pair.labels, ignore_label=choice.ignore_label or None
+        pixels_like(labels, shape),
+        name=pair.labels,
+        ignore_label=choice.ignore_label or None,
     )
     if pair.annotated:
-        ids[~annotated_mask(_find(pair.annotated, layers), labels)] = -1
-    sizes = (len(range(n)[s]) for n, s in zip(found.data.shape, part, strict=True))
-    pixels = np.zeros(tuple(sizes), np.uint8) if blank else np.asarray(found.data[part])
+        inside = annotated_mask(_find(pair.annotated, layers), labels)
+        ids[~inside.reshape(shape)] = -1
+    pixels = np.zeros(sizes, np.uint8) if blank else np.asarray(found.data[part])
     return AnnotatedImage(pair.image, pixels, found.axes, ids, found.pixel_size)
 
 
 def annotated_mask(shapes: Shapes, layer: Labels | Image) -> npt.NDArray[np.bool_]:
-    """Return the pixels of a layer that lie inside any shape.
+    """Return the pixels of a layer that lie inside any shape, of its own axes.
 
     Parameters
     ----------
@@ -164,11 +175,11 @@ def annotated_mask(shapes: Shapes, layer: Labels | Image) -> npt.NDArray[np.bool
     layer
         Says where its pixels lie.
     """
-    shape = tuple(layer.data.shape)
+    shape, axes = tuple(full_pixels(layer).shape), list(own_axes(layer))
     rows, columns = (slice(0, n) for n in shape[-2:])
     mask = np.zeros(shape, np.bool_)
     for index, kind in enumerate(shapes.shape_type):
-        points = outline_in(layer, shapes, index)
+        points = outline_in(layer, shapes, index)[:, axes]
         if kind in ("line", "path") or len(points) < 3:
             continue
         plane = tuple(np.rint(points[0, :-2]).astype(int))

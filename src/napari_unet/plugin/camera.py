@@ -34,8 +34,13 @@ def look_at(
     middle = np.asarray(layer.data_to_world((low + high) / 2))
     # The middle of a bent object may lie beside it in depth; a plane of it does not.
     nearest = np.asarray(layer.data_to_world(_nearest(places, (low + high) / 2)))
+    there = np.rint(layer.world_to_data(nearest))
     for axis in range(layer.ndim):
-        if axis + beyond not in viewer.dims.displayed:
+        if axis + beyond in viewer.dims.displayed:
+            continue
+        # A pixel may be wider than a slider's step, as one over all channels is.
+        point = np.asarray(viewer.dims.point)[beyond:]
+        if np.rint(layer.world_to_data(point))[axis] != there[axis]:
             viewer.dims.set_point(axis + beyond, nearest[axis])
     corners = [layer.data_to_world(point) for point in (low - 0.5, high + 0.5)]
     size = np.abs(np.asarray(corners[1]) - np.asarray(corners[0]))

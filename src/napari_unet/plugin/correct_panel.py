@@ -18,6 +18,7 @@ from napari_unet.core.corrections import (
     split_objects,
 )
 from napari_unet.errors import SettingsError, UNetError
+from napari_unet.plugin.layers import full_pixels, onto_layer, own_axes
 from napari_unet.plugin.stroke_tool import StrokeTool
 
 TOOLS = {
@@ -89,25 +90,30 @@ class CorrectPanel(QGroupBox):
         except UNetError as error:
             self.failed.emit(error)
             return
-        self._layer.data_setitem(edit.indices, edit.values)
+        shape = full_pixels(self._layer).shape
+        places = onto_layer(self._layer, edit.indices, shape)
+        self._layer.data_setitem(places, edit.values)
         ids = ", ".join(map(str, edit.ids))
         self.corrected.emit(f"{TOOLS[tool][0]}: {ids}.")
 
     def _plan(self, tool: str, points: Any, plane: tuple[int, int]) -> Edit:
-        data, lead = self._layer.data, self._n_leading
+        data, lead = full_pixels(self._layer), self._n_leading
+        own = own_axes(self._layer)
         if not isinstance(data, np.ndarray) or not data.flags.writeable:
             raise SettingsError(
                 "The labels are not in memory, so they cannot be changed.",
                 "Duplicate the layer as a NumPy array first.",
             )
-        if min(plane) < lead:
+        if not set(plane) <= set(own[lead:]):
             raise SettingsError(
                 "The plane on screen is not one of the objects' planes.",
                 "Show the Y and X axes.",
             )
+        points = points[:, list(own)]
         position = tuple(round(float(at)) for at in points[0, :lead])
         labels = sample_at(data, position)
-        stroke = Stroke(points[:, lead:], (plane[0] - lead, plane[1] - lead))
+        rows, columns = (own.index(axis) - lead for axis in plane)
+        stroke = Stroke(points[:, lead:], (rows, columns))
         if tool == "merge":
             edit = merge_objects(labels, stroke)
         elif tool == "delete":

@@ -8,6 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from napari_unet.errors import AxesError, SettingsError
+from napari_unet.plugin.layers import finest, full_pixels, own_axes, pixels_like
+from napari_unet.plugin.thin_axes import order_between
 from napari_unet.settings import Settings
 
 Objects = Literal["planes", "volumes"]
@@ -32,23 +34,24 @@ class EvaluateChoice(Settings):
     )
 
 
-def n_leading(choice: EvaluateChoice, ndim: int) -> int:
-    """Return how many leading axes of an array count samples, not pixels."""
-    return max(0, ndim - (3 if choice.objects == "volumes" else 2))
+def n_leading(choice: EvaluateChoice, layer: Any) -> int:
+    """Return how many of a layer's own axes, the first, count samples, not pixels."""
+    return max(0, len(own_axes(layer)) - (3 if choice.objects == "volumes" else 2))
 
 
 def sample_in_view(viewer: Any, layer: Any, n_leading: int) -> tuple[int, ...]:
     """Return which sample of a layer is looked at, as its leading indices."""
     beyond = viewer.dims.ndim - layer.ndim
     point = np.asarray(viewer.dims.point)[beyond:]
-    at = np.rint(layer.world_to_data(point)).astype(int)[:n_leading]
-    last = np.array(layer.data.shape)[:n_leading] - 1
-    return tuple(int(i) for i in np.clip(at, 0, last))
+    at = np.rint(layer.world_to_data(point)).astype(int)[list(own_axes(layer))]
+    last = np.array(full_pixels(layer).shape) - 1
+    return tuple(int(i) for i in np.clip(at, 0, last)[:n_leading])
 
 
 def guess_objects(layer: Any) -> Objects:
     """Return whether the objects of a labels layer extend over Z."""
-    first = layer.axis_labels[-3].strip().lower() if layer.ndim >= 3 else "t"
+    axes = own_axes(layer)
+    first = layer.axis_labels[axes[-3]].strip().lower() if len(axes) >= 3 else "t"
     made = layer.metadata.get("napari_unet", {})
     if made.get("ndim") == 2 or first in ("t", "time", "frame", "frames"):
         return "planes"
@@ -63,7 +66,7 @@ def check_pair(labels: Any, truth: Any) -> None:
     SettingsError
         If one is missing, or both are the same.
     AxesError
-        If they differ in shape.
+        If they differ in shape by more than axes of length 1.
     """
     if labels is None or truth is None:
         raise SettingsError(
@@ -74,9 +77,16 @@ def check_pair(labels: Any, truth: Any) -> None:
         raise SettingsError(
             "Labels and truth are the same layer.", "Choose another truth."
         )
-    if labels.data.shape != truth.data.shape:
+    shape = tuple(full_pixels(labels).shape)
+    if order_between(finest(truth).shape, shape) is None:
         raise AxesError(
-            f"The labels have the shape {tuple(labels.data.shape)}, the truth "
-            f"{tuple(truth.data.shape)}.",
+            f"The labels have the shape {shape}, the truth "
+            f"{tuple(full_pixels(truth).shape)}.",
             "Choose layers of the same image.",
         )
+
+
+def compared_pixels(labels: Any, truth: Any) -> tuple[Any, Any]:
+    """Return the pixels of two layers that fit (`check_pair`), in one shape."""
+    found = full_pixels(labels)
+    return found, pixels_like(truth, found.shape)

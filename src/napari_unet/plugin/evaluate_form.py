@@ -15,6 +15,7 @@ from napari_unet.plugin.evaluate_choice import (
 )
 from napari_unet.plugin.labels_box import LabelsBox
 from napari_unet.plugin.layer_box import LayerBox, output_of
+from napari_unet.plugin.layers import own_axes
 from napari_unet.plugin.parts import titled
 
 RED = "#e05050"
@@ -137,7 +138,7 @@ class EvaluateForm(QWidget):
 
     def _on_labels(self) -> None:
         layer = self.labels.layer()
-        deep = layer is not None and layer.ndim > 2
+        deep = layer is not None and len(own_axes(layer)) > 2
         if layer is not None:
             blocked = self.objects.blockSignals(True)
             self.objects.setCurrentIndex(self.objects.findData(guess_objects(layer)))

@@ -14,13 +14,13 @@ from napari_unet.plugin.error_view import ErrorView, iter_showable, write_featur
 from napari_unet.plugin.errors_panel import ErrorsPanel
 from napari_unet.plugin.evaluate_choice import (
     EvaluateChoice,
+    compared_pixels,
     n_leading,
     sample_in_view,
 )
 from napari_unet.plugin.evaluate_form import RED, EvaluateForm
 from napari_unet.plugin.evaluate_run import EvaluateRun
 from napari_unet.plugin.labels_watch import LabelsWatch
-from napari_unet.plugin.layers import full_pixels
 from napari_unet.plugin.measure_panel import MeasurePanel
 from napari_unet.plugin.measuring import iter_measurements, rows_at, save_table
 from napari_unet.plugin.object_finder import ObjectFinder
@@ -110,12 +110,12 @@ class EvaluateWidget(DockedWidget):
         if view is None or (view.labels, view.truth) != (labels, truth):
             self._forget()
             self._view = ErrorView(labels, truth)
-        lead = n_leading(self.value(), labels.ndim)
+        lead = n_leading(self.value(), labels)
         engine = self._engine()
         if self.findings is None:
             self._say("Scoring…")
         self.button.show_running(True)
-        pixels = full_pixels(labels), full_pixels(truth)
+        pixels = compared_pixels(labels, truth)
         self._score.start_look(
             engine, labels, lead, lambda: iter_showable(engine, *pixels, lead)
         )
@@ -134,7 +134,7 @@ class EvaluateWidget(DockedWidget):
         labels, image = self.form.labels.layer(), self.form.image.layer()
         if labels is None:
             return
-        lead = n_leading(self.value(), labels.ndim)
+        lead = n_leading(self.value(), labels)
         engine = self._engine()
         if self.table is None:
             self._say("Measuring…")
@@ -176,7 +176,7 @@ class EvaluateWidget(DockedWidget):
         labels = self.form.labels.layer()
         if labels is None:
             return
-        lead = n_leading(self.value(), labels.ndim)
+        lead = n_leading(self.value(), labels)
         position = sample_in_view(self._viewer, labels, lead)
         if self._view is not None and self.findings is not None:
             coloured = self.errors.colour.isChecked()
@@ -214,8 +214,8 @@ class EvaluateWidget(DockedWidget):
         """Look at an object."""
         if self._view is None or self.findings is None:
             return
-        side = self._view.truth if row.side == "truth" else self._view.labels
-        self._finder.show(side, self.findings.positions[row.image], row.id)
+        position = self.findings.positions[row.image]
+        self._finder.show(self._view, row.side, position, row.id)
         in_labels = row.id if row.side == "prediction" else next(iter(row.partners), 0)
         if in_labels:
             self._view.labels.selected_label = in_labels
@@ -244,7 +244,7 @@ class EvaluateWidget(DockedWidget):
 
     def _on_changed(self) -> None:
         layer = self.form.labels.layer()
-        lead = 0 if layer is None else n_leading(self.value(), layer.ndim)
+        lead = 0 if layer is None else n_leading(self.value(), layer)
         self.correct.set_layer(layer, lead)
         problem = self.form.validate()
         self.button.allow(problem is None)
@@ -271,7 +271,7 @@ class EvaluateWidget(DockedWidget):
 
     def _on_step(self, _: Any = None) -> None:
         layer = self.form.labels.layer()
-        if layer is not None and n_leading(self.value(), layer.ndim):
+        if layer is not None and n_leading(self.value(), layer):
             self._show()
 
     def _on_progress(self, n_done: int, n_all: int) -> None:

@@ -20,7 +20,7 @@ from napari_unet.engine.output import SUFFIX, Progress
 from napari_unet.io.lazy import LazyArray
 from napari_unet.io.names import stem
 from napari_unet.plugin.job import Job
-from napari_unet.plugin.layers import KEY, output_name, placement, put_layer
+from napari_unet.plugin.layers import KEY, output_name, put_layer
 from napari_unet.plugin.outputs import CELLS, OPACITY
 from napari_unet.plugin.view import visible_region
 
@@ -139,7 +139,7 @@ class LargeRun(QObject):
             name=output_name(source.name, CELLS),
             opacity=OPACITY,
             metadata={KEY: {**made, **provenance}},
-            **placement(source, axes.axes),
+            axes=axes.axes,
         )
         self.labels = layer
 

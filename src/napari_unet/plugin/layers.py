@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
@@ -19,12 +19,22 @@ from napari_unet.plugin.hand_edits import (
     is_edited,
     note_edits,
 )
+from napari_unet.plugin.placement import on_screen, placement, screen_axes
+from napari_unet.plugin.thin_axes import (
+    Order,
+    arranged,
+    brought_back,
+    order_between,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
 
 # The output of a training that is still going on.
 PREVIEW = "training"
+
+# In the metadata of an output: its axis that the work does not know; see `placement`.
+CHANNELS = "channel_axis"
 
 # Layers that `put_layer` added, and what they were made of; a copy has their metadata.
 _OUTPUTS: WeakKeyDictionary[Any, ReferenceType[Any]] = WeakKeyDictionary()
@@ -73,7 +83,7 @@ def read_layer(layer: Image, axes: str | None = None) -> LayerImage:
     axes
         As the user corrected them; None: guessed.
     """
-    data = full_pixels(layer)
+    data = finest(layer)
     labelled = _labelled_axes(layer)
     guessed = labelled or _guess(tuple(data.shape), rgb=layer.rgb)
     letters = (axes or guessed).upper()
@@ -113,52 +123,6 @@ def _pixel_sizes(layer: Image, axes: str) -> dict[str, float]:
     return sizes
 
 
-def placement(
-    layer: Layer, axes: str, start: Mapping[str, int] | None = None
-) -> dict[str, Any]:
-    """Return how a layer without the axis C of `axes` lies on its source.
-
-    Parameters
-    ----------
-    layer
-        The source.
-    axes
-        Its axes, one letter per array axis.
-    start
-        First index of the part of the source that it covers, by axis letter.
-    """
-    kept = [i for i, axis in enumerate(axes[: layer.ndim]) if axis != "C"]
-    square = np.ix_(kept, kept)
-    rotate, shear = np.asarray(layer.rotate)[square], _shear_matrix(layer)[square]
-    scale = np.asarray(layer.scale)[kept]
-    first = np.array([(start or {}).get(axes[i], 0) for i in kept], float)
-    moved = rotate @ shear @ (scale * first)
-    return {
-        "scale": scale,
-        "translate": np.asarray(layer.translate)[kept] + moved,
-        "rotate": rotate,
-        "shear": shear,
-        "affine": _part_of_affine(np.asarray(layer.affine.affine_matrix), kept),
-        "units": tuple(layer.units[i] for i in kept),
-        "axis_labels": tuple(layer.axis_labels[i] for i in kept),
-    }
-
-
-def _shear_matrix(layer: Layer) -> Any:
-    """Return the shear as an upper triangular matrix."""
-    shear = np.asarray(layer.shear)
-    if shear.ndim == 2:
-        return shear
-    matrix = np.eye(layer.ndim)
-    matrix[np.triu_indices(layer.ndim, 1)] = shear
-    return matrix
-
-
-def _part_of_affine(matrix: Any, kept: list[int]) -> Any:
-    every = [*kept, len(matrix) - 1]
-    return matrix[np.ix_(every, every)]
-
-
 def part_of(layer: Layer) -> dict[str, Any] | None:
     """Return where a cropped output begins, and in what shape; None: it is whole."""
     made: dict[str, Any] = layer.metadata.get(KEY, {})
@@ -173,7 +137,8 @@ def part_under(image: LayerImage, name: str, labels: Labels) -> tuple[slice, ...
     image, name
         An image, and how it is called.
     labels
-        Of its shape without C, or of a part of that, as *Segment* leaves it.
+        Of its shape without C, or of a part of that, as *Segment* leaves it; axes of
+        length 1 may be there or not.
 
     Raises
     ------
@@ -181,10 +146,11 @@ def part_under(image: LayerImage, name: str, labels: Labels) -> tuple[slice, ...
         If the labels are those of another image.
     """
     kept = [i for i, axis in enumerate(image.axes) if axis != "C"]
-    sizes, shape = [image.data.shape[i] for i in kept], list(labels.data.shape)
-    whole = {"start": [0] * len(shape), "of": shape}
-    part = part_of(labels) or whole
-    if part["of"] != sizes:
+    sizes, shape = [image.data.shape[i] for i in kept], full_pixels(labels).shape
+    part = part_of(labels)
+    if part is None and order_between(finest(labels).shape, sizes) is not None:
+        part, shape = {"start": [0] * len(sizes), "of": sizes}, tuple(sizes)
+    if part is None or part["of"] != sizes:
         raise AxesError(
             f"{labels.name} has the shape {tuple(shape)}, but {name} {tuple(sizes)}.",
             "Choose labels of the same image.",
@@ -195,9 +161,55 @@ def part_under(image: LayerImage, name: str, labels: Labels) -> tuple[slice, ...
     return tuple(found)
 
 
-def full_pixels(layer: Any) -> Any:
+def finest(layer: Any) -> Any:
     """Return a layer's array; of a pyramid the finest, which napari's own is not."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def own_axes(layer: Any) -> tuple[int, ...]:
+    """Return the axes of a layer without one of length 1 that stands for channels.
+
+    An output has it to lie on its source, and notes it; other layers may name it.
+    """
+    shape = finest(layer).shape
+    noted = layer.metadata.get(KEY, {}).get(CHANNELS)
+    named = [i for i, label in enumerate(layer.axis_labels) if _letter(label) == "C"]
+    channels = named if noted is None else [noted]
+    return tuple(i for i, n in enumerate(shape) if n != 1 or i not in channels)
+
+
+def full_pixels(layer: Any) -> Any:
+    """Return a layer's `finest` array, of its `own_axes`; a view if it is in memory."""
+    return arranged(finest(layer), own_axes(layer))
+
+
+def pixels_like(layer: Any, shape: tuple[int, ...]) -> Any:
+    """Return a layer's `finest` array in a shape that differs by axes of length 1.
+
+    Raises
+    ------
+    AxesError
+        If it differs by more.
+    """
+    return arranged(finest(layer), order_like(layer, shape))
+
+
+def order_like(layer: Any, shape: tuple[int, ...]) -> Order:
+    """Return the order of `pixels_like`, which see."""
+    order = order_between(finest(layer).shape, shape)
+    if order is None:
+        raise AxesError(
+            f"{layer.name} has the shape {tuple(finest(layer).shape)}, not {shape}.",
+            "Choose layers of the same image.",
+        )
+    return order
+
+
+def onto_layer(
+    layer: Any, places: Sequence[Any], shape: tuple[int, ...]
+) -> tuple[Any, ...]:
+    """Return places in `pixels_like` as places in a layer, an array per axis each."""
+    return brought_back(places, order_like(layer, shape), layer.ndim)
 
 
 def output_name(source: str, what: str) -> str:
@@ -251,17 +263,25 @@ def add_empty_labels(viewer: Any, image: Image) -> Labels:
     found = read_layer(image)
     pairs = zip(found.axes, found.data.shape, strict=False)
     shape = [n for axis, n in pairs if axis != "C"]
+    noted = _channels_noted(image, found.axes)
     layer: Labels = viewer.add_labels(
-        np.zeros(shape, np.int32),
+        on_screen(np.zeros(shape, np.int32), image, found.axes),
         name=output_name(image.name, "painted"),
+        metadata={KEY: noted} if noted else {},
         **placement(image, found.axes),
     )
     layer.mode = "paint"
     return layer
 
 
+def _channels_noted(source: Layer, axes: str) -> dict[str, int]:
+    """Return what the metadata of an output say of the axis that it has on screen."""
+    at = screen_axes(source, axes).find("C")
+    return {CHANNELS: at} if at >= 0 else {}
+
+
 def put_layer(
-    viewer: Any, kind: str, data: Any, *, source: Layer, **given: Any
+    viewer: Any, kind: str, data: Any, *, source: Layer, axes: str = "", **given: Any
 ) -> Layer:
     """Add an output layer, or update the one of an earlier run in place.
 
@@ -274,13 +294,21 @@ def put_layer(
     kind
         ``"image"`` or ``"labels"``.
     data
-        Its pixels.
+        Its pixels, of `axes` without C.
     source
         The layer that it was made of.
+    axes
+        Of the source, on which the output lies; empty: it lies at the origin.
     **given
-        Arguments of the layer, with ``metadata[KEY]`` naming the `output`.
+        Arguments of the layer, with ``metadata[KEY]`` naming the `output`; `start` as
+        in `placement`.
     """
     made = {**given["metadata"][KEY], "source": source.name}
+    start = given.pop("start", None)
+    if axes:
+        given |= placement(source, axes, start)
+        made |= _channels_noted(source, axes)
+        data = on_screen(data, source, axes)
     given["metadata"] = {**given["metadata"], KEY: made}
     is_pyramid = bool(given.get("multiscale"))
     layer = find_output(viewer.layers, source, made["output"])

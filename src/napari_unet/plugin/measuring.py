@@ -12,8 +12,9 @@ from napari_unet.engine.by_sample import Position
 from napari_unet.engine.measuring import iter_measure
 from napari_unet.io.tables import write_table
 from napari_unet.io.units import micrometres
-from napari_unet.plugin.layers import full_pixels, part_under, read_layer
+from napari_unet.plugin.layers import full_pixels, own_axes, part_under, read_layer
 from napari_unet.plugin.scoring import Findings
+from napari_unet.plugin.thin_axes import order_between
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -65,10 +66,11 @@ def iter_measurements(
 
 
 def label_axes(labels: Labels, n_leading: int) -> str:
-    """Return one letter per axis of a labels layer."""
-    letters = "TZYX"[-labels.ndim :]
-    if n_leading == 1 and labels.ndim == 3:
-        named = labels.axis_labels[0].strip().lower()
+    """Return one letter per axis of a labels layer's own."""
+    axes = own_axes(labels)
+    letters = "TZYX"[-len(axes) :]
+    if n_leading == 1 and len(axes) == 3:
+        named = labels.axis_labels[axes[0]].strip().lower()
         letters = ("Z" if named in ("z", "depth", "plane", "slice") else "T") + "YX"
     return letters
 
@@ -78,17 +80,21 @@ def _image_reader(layer: Image, labels: Labels) -> Callable[[Position], Any]:
     image = read_layer(layer)
     under = part_under(image, layer.name, labels)
     kept = [i for i, axis in enumerate(image.axes) if axis != "C"]
+    shape = full_pixels(labels).shape
+    counted = order_between(shape, [under[i].stop - under[i].start for i in kept])
 
     def read(position: Position) -> Any:
         key: list[Any] = list(under)
-        for i, at in zip(kept, position, strict=False):
-            key[i] = under[i].start + at
+        for i, axis in zip(kept, counted or (), strict=True):
+            if axis is not None and axis < len(position):
+                start = under[i].start + position[axis]
+                key[i] = slice(start, start + 1)
         pixels = np.asarray(image.data[tuple(key)])
-        if "C" not in image.axes:
-            return pixels[None]
-        channels = image.axes.index("C")
-        before = sum(i < channels for i in kept[: len(position)])
-        return np.moveaxis(pixels, channels - before, 0)
+        if "C" in image.axes:
+            pixels = np.moveaxis(pixels, image.axes.index("C"), 0)
+        else:
+            pixels = pixels[None]
+        return pixels.reshape(len(pixels), *shape[len(position) :])
 
     return read
 
@@ -96,11 +102,12 @@ def _image_reader(layer: Image, labels: Labels) -> Callable[[Position], Any]:
 def _pixel_size(labels: Labels, n_leading: int) -> list[float] | None:
     """Return micrometres per pixel along the objects' axes, if all are known."""
     sizes = []
-    for scale, unit in zip(labels.scale, labels.units, strict=True):
-        name = str(unit)
-        sizes.append(micrometres(float(scale), "" if name == "pixel" else name))
-    known = [size for size in sizes[n_leading:] if size is not None]
-    return known if len(known) == labels.ndim - n_leading else None
+    for axis in own_axes(labels)[n_leading:]:
+        name = str(labels.units[axis])
+        step = float(labels.scale[axis])
+        sizes.append(micrometres(step, "" if name == "pixel" else name))
+    known = [size for size in sizes if size is not None]
+    return known if len(known) == len(sizes) else None
 
 
 def rows_at(table: Table, position: Position) -> Table:

@@ -12,12 +12,12 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.plugin.camera import look_at
 from napari_unet.plugin.job import Job, once
-from napari_unet.plugin.layers import full_pixels
+from napari_unet.plugin.layers import full_pixels, onto_layer, pixels_like
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
-
+    from napari_unet.core.object_errors import Side
     from napari_unet.engine.by_sample import Position
+    from napari_unet.plugin.error_view import ErrorView
 
 
 class ObjectFinder(QObject):
@@ -33,23 +33,26 @@ class ObjectFinder(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._layer: Any = None
+        self._shape: tuple[int, ...] = ()
         self._job = Job(self)
         self._job.done.connect(self._on_found)
         self._job.failed.connect(self.failed)
 
-    def show(self, layer: Labels, position: Position, label: int) -> None:
-        """Look at an object.
+    def show(self, view: ErrorView, side: Side, position: Position, label: int) -> None:
+        """Look at an object of two layers that are compared.
 
         Parameters
         ----------
-        layer
-            Where it is.
+        view, side
+            The layers, and in which of them it is.
         position
             Its sample along the leading axes.
         label
             Its number there; nothing happens if it is gone.
         """
-        self._layer, pixels = layer, full_pixels(layer)
+        self._layer = layer = view.truth if side == "truth" else view.labels
+        self._shape = shape = full_pixels(view.labels).shape
+        pixels = pixels_like(layer, shape)
 
         def find() -> tuple[Any, ...]:
             places = np.nonzero(np.asarray(pixels[position]) == label)
@@ -64,5 +67,6 @@ class ObjectFinder(QObject):
 
     def _on_found(self, places: tuple[Any, ...]) -> None:
         if len(places[-1]) and self._layer in self._viewer.layers:
-            look_at(self._viewer, self._layer, places)
+            here = onto_layer(self._layer, places, self._shape)
+            look_at(self._viewer, self._layer, here)
             self.shown.emit()

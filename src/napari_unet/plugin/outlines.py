@@ -10,7 +10,7 @@ import numpy.typing as npt
 from napari_unet.core.outline import as_lists
 from napari_unet.errors import SettingsError
 from napari_unet.pipeline.outlined import parse_outline
-from napari_unet.plugin.layers import full_pixels
+from napari_unet.plugin.layers import finest
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
@@ -91,7 +91,7 @@ def selected_outline(viewer: Any, layer: Image, axes: str) -> Polygons | None:
             "The selected shape does not lie in a plane of Y and X.",
             "Draw it where these are on screen, or select a rectangle.",
         )
-    sizes = full_pixels(layer).shape
+    sizes = finest(layer).shape
     shape = sizes[plane[0]], sizes[plane[1]]
     return as_lists(parse_outline([points[:, plane] for points in found], shape))
 

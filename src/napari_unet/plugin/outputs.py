@@ -21,10 +21,11 @@ from napari_unet.plugin.hand_edits import forget_history, is_edited, made_of
 from napari_unet.plugin.layers import (
     KEY,
     find_output,
+    full_pixels,
     output_name,
-    placement,
     put_layer,
 )
+from napari_unet.plugin.placement import screen_axes
 from napari_unet.plugin.view import contains
 
 if TYPE_CHECKING:
@@ -87,7 +88,10 @@ class Outputs:
         self._shown: Any = None
         self.is_linked = bool(plan.separation.link)
         self.held = held_part(plan)
-        self._placed = placement(source, plan.axes.axes, self.held.start)
+        self._placed: dict[str, Any] = {
+            "axes": plan.axes.axes,
+            "start": self.held.start,
+        }
         names = plan.model.recipe.channels
         self._to_come = deque(zip(names, probabilities, strict=True))
         self.channels: list[Image] = []
@@ -111,7 +115,7 @@ class Outputs:
     def finish_sample(self, sample: Sample, labels: Array, colours: Colours) -> None:
         """Show the labels of one sample."""
         self._leave_edited()
-        self.held.labels(self.labels.data, sample)[...] = labels
+        self.held.labels(self.pixels, sample)[...] = labels
         forget_history(self.labels)
         self._tables[sample_key(sample)] = table_of(colours)
         self._n_final[sample_key(sample)] = len(colours) - 1
@@ -121,11 +125,11 @@ class Outputs:
     def preview(self, sample: Sample, box: Box, labels: Array) -> None:
         """Show labels of a box, with `provisional_numbers`."""
         self._leave_edited()
-        self.held.labels(self.labels.data, sample, box)[...] = labels
+        self.held.labels(self.pixels, sample, box)[...] = labels
         if self._is_shown(sample):
             axes = self.held.axes
             spans = dict(zip(axes.spatial, self.held.within(box), strict=True))
-            draw_box(self.labels, axes.labels_axes, spans)
+            draw_box(self.labels, screen_axes(self.source, axes.axes), spans)
 
     def provisional_numbers(self, sample: Sample, colours: Colours) -> Array:
         """Return numbers of a preview's objects, such that they have these colours."""
@@ -135,9 +139,7 @@ class Outputs:
 
     def painted(self, sample: Sample, box: Box | None = None) -> Colours:
         """Return the colour of each pixel as it is now, of a box or of the area."""
-        return self._table(sample).paint(
-            self.held.labels(self.labels.data, sample, box)
-        )
+        return self._table(sample).paint(self.held.labels(self.pixels, sample, box))
 
     def show_colours(self, sample: Sample) -> None:
         """Give the labels layer the colours of the sample that is looked at."""
@@ -162,6 +164,12 @@ class Outputs:
         for layer in (self.labels, *self.channels):
             made = layer.metadata.get(KEY, {})
             layer.metadata = {**layer.metadata, KEY: {**made, **provenance}}
+
+    @property
+    def pixels(self) -> Array:
+        """Pixels of the labels, of the image's axes without C; a view."""
+        found: Array = full_pixels(self.labels)
+        return found
 
     @property
     def n_cells(self) -> int:

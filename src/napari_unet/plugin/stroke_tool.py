@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.plugin.layers import KEY, placement
+from napari_unet.plugin.hand_edits import KEY
+from napari_unet.plugin.placement import placement
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Shapes

@@ -20,7 +20,6 @@ from napari_unet.plugin.layers import (
     KEY,
     PREVIEW,
     output_name,
-    placement,
     put_layer,
     read_layer,
 )
@@ -192,7 +191,7 @@ class TrainPreview(QObject):
             name=output_name(scene.source.name, PREVIEW),
             opacity=0.5,
             metadata={KEY: {"output": PREVIEW}},
-            **placement(scene.source, scene.axes),
+            axes=scene.axes,
         )
         layer.contour = 2
         # Who paints goes on painting where they were.

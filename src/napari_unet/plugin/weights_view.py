@@ -12,13 +12,7 @@ from napari_unet.engine.training import weight_map
 from napari_unet.engine.training_order import TrainingOrder
 from napari_unet.plugin.engine_job import EngineJob
 from napari_unet.plugin.job import once
-from napari_unet.plugin.layers import (
-    KEY,
-    find_output,
-    output_name,
-    placement,
-    put_layer,
-)
+from napari_unet.plugin.layers import KEY, find_output, output_name, put_layer
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -106,7 +100,7 @@ class WeightsView(QObject):
             blending="additive",
             opacity=0.8,
             metadata={KEY: {"output": WEIGHTS}},
-            **placement(place.source, place.axes),
+            axes=place.axes,
         )
         layer.contrast_limits = (0.0, max(1.0, float(weights.max(initial=0))))
         self._viewer.layers.selection.active = active
