@@ -31,6 +31,10 @@ class AxesError(UNetError):
     """Axes, channels or shapes that do not fit together."""
 
 
+class ChannelsError(AxesError):
+    """Channels of an image that are not those that a model takes."""
+
+
 class CheckpointError(UNetError):
     """A checkpoint that is damaged, foreign, newer, or does not fit its network."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unet.errors import AxesError
+from napari_unet.errors import ChannelsError
 
 # Luminance of ITU-R BT.709, as in skimage.color.rgb2gray.
 LUMINANCE = (0.2125, 0.7154, 0.0721)
@@ -68,7 +68,7 @@ def plan_channels(
 
     Raises
     ------
-    AxesError
+    ChannelsError
         If the numbers do not fit, or an index does not exist.
     """
     if chosen:
@@ -81,22 +81,35 @@ def plan_channels(
     if colour and n_network == 1:
         note = "The model takes one channel: the colour image is turned to grey."
         return ChannelPlan((0, 1, 2), grey=True, note=note)
-    raise AxesError(
+    wanted = f"Choose {n_network} of them by index"
+    if n_network > n_image:
+        wanted = f"Give {n_network} indices, of which some are the same"
+    raise ChannelsError(
         f"The model takes {n_network} channel(s), but the image has {n_image}.",
-        f"Choose {n_network} of them by index (channels=..., --channels), or correct "
-        "the axes.",
+        f"{wanted} (channels=..., --channels), or correct the axes.",
     )
+
+
+def first_channels(n_image: int, n_network: int, *, rgb: bool) -> tuple[int, ...]:
+    """Return as many channels as the network takes, from the first on.
+
+    Empty where `plan_channels` has an answer of its own, or there are too few.
+    """
+    is_planned = rgb and n_image in (3, 4) and n_network in (1, 3)
+    if is_planned or n_network >= n_image:
+        return ()
+    return tuple(range(n_network))
 
 
 def _plan_chosen(n_image: int, n_network: int, chosen: tuple[int, ...]) -> ChannelPlan:
     missing = [index for index in chosen if not 0 <= index < n_image]
     if missing:
-        raise AxesError(
+        raise ChannelsError(
             f"Channel {missing[0]} does not exist: the image has {n_image}.",
             f"Choose from 0 to {n_image - 1}.",
         )
     if len(chosen) != n_network:
-        raise AxesError(
+        raise ChannelsError(
             f"The model takes {n_network} channel(s), but {len(chosen)} were chosen.",
             f"Choose exactly {n_network}.",
         )

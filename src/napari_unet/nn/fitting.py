@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from napari_unet.core.black_white import NOTE, are_masks, as_classes, without_void
-from napari_unet.core.channels import plan_channels
-from napari_unet.errors import AxesError
+from napari_unet.core.channels import ChannelPlan, plan_channels
+from napari_unet.errors import AxesError, ChannelsError
 from napari_unet.io.training_image import TrainingImage, as_planes
 from napari_unet.nn.checkpoint import Model
 
@@ -62,10 +62,25 @@ def fit_images(
         return fitted, notes
     said = []
     for index, image in enumerate(fitted):
-        plan = plan_channels(len(image.image), n_network, rgb=image.rgb)
+        plan = _plan_channels(image, n_network)
         said += [plan.note] if plan.note else []
         fitted[index] = replace(image, image=plan.apply(image.image))
     return fitted, [*notes, *dict.fromkeys(said)]
+
+
+def _plan_channels(image: TrainingImage, n_network: int) -> ChannelPlan:
+    """Return what the model sees of an image; else say what can be done in training."""
+    n_image = len(image.image)
+    try:
+        return plan_channels(n_image, n_network, rgb=image.rgb)
+    except ChannelsError:
+        raise ChannelsError(
+            f"The model to start from takes {n_network} channel(s), but {image.name} "
+            f"has {n_image}.",
+            "Start from a new network, which learns from all channels, or train on "
+            f"images of {n_network} channel(s); in napari, Split Stack in the layer's "
+            "menu makes an image of each.",
+        ) from None
 
 
 def as_semantic(

@@ -11,6 +11,8 @@ from napari_unet.core.label_axes import as_label_ids
 from napari_unet.core.outline import make_outline
 from napari_unet.engine.training_order import AnnotatedImage, TrainingOrder
 from napari_unet.errors import SettingsError
+from napari_unet.plugin.axes_by_labels import read_under
+from napari_unet.plugin.corrections import correct_axes
 from napari_unet.plugin.layers import (
     full_pixels,
     own_axes,
@@ -105,6 +107,30 @@ def check_choice(choice: TrainChoice, layers: Any) -> None:
         raise SettingsError(f"{path} cannot be written.", "Choose another file.")
 
 
+def settle_axes(choice: TrainChoice, layers: Any) -> None:
+    """Remember how images are read under their labels: *Segment* reads them so, too.
+
+    What is trained on several channels is for images of several channels.
+    """
+    for pair in () if choice.folder else choice.pairs:
+        image = _find(pair.image, layers)
+        axes = read_under(image, _find(pair.labels, layers)).axes
+        if axes != read_layer(image).axes:
+            correct_axes(image, axes)
+
+
+def channels_note(choice: TrainChoice, layers: Any) -> str:
+    """Return from which channels is learned; empty if the images have only one."""
+    for pair in () if choice.folder else choice.pairs:
+        image = read_under(_find(pair.image, layers), _find(pair.labels, layers))
+        if image.n_channels > 1 and not image.rgb:
+            return (
+                f"Learns from all {image.n_channels} channels of {pair.image}, which "
+                f"is read as {image.axes}."
+            )
+    return ""
+
+
 def is_begun(out: str) -> bool:
     """Return whether a training of this file was interrupted."""
     path = Path(out)
@@ -131,7 +157,7 @@ def check_free(out: str) -> None:
 
 def _check_shapes(pair: PairChoice, layers: Any) -> None:
     image, labels = _find(pair.image, layers), _find(pair.labels, layers)
-    part_under(read_layer(image), pair.image, labels)
+    part_under(read_under(image, labels), pair.image, labels)
 
 
 def _find(name: str, layers: Any) -> Any:
@@ -147,7 +173,7 @@ def _annotated(
 ) -> AnnotatedImage:
     """Read one pair of layers."""
     image, labels = _find(pair.image, layers), _find(pair.labels, layers)
-    found = read_layer(image)
+    found = read_under(image, labels)
     part = part_under(found, pair.image, labels)
     spans = zip(found.data.shape, part, strict=True)
     sizes = tuple(len(range(n)[span]) for n, span in spans)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QLabel, QLineEdit
 
+from napari_unet.core.axes import AxesPlan
+from napari_unet.core.channels import ChannelPlan
 from napari_unet.errors import UNetError
 
 ROLES = {
     "T": "frame by frame",
     "Z": "slice by slice",
-    "C": "channels",
-    "Y": "rows",
-    "X": "columns",
 }
 
 
@@ -42,10 +41,10 @@ class AxesRow(QObject):
         """Show other axes; `changed` is not emitted."""
         self.edit.setText(axes)
 
-    def show_mapping(self, axes: str, shape: tuple[int, ...], spatial: str) -> None:
-        """Draw the mapping; `spatial` are the model's axes."""
+    def show_mapping(self, axes: AxesPlan, channels: ChannelPlan) -> None:
+        """Draw where each axis goes, and which channels the model sees."""
         self._mark("")
-        self.drawing.setText(mapping(axes, shape, spatial))
+        self.drawing.setText(mapping(axes, channels))
 
     def show_error(self, error: UNetError) -> None:
         """Mark the field with the reason."""
@@ -61,11 +60,22 @@ class AxesRow(QObject):
         self.edit.setStyleSheet(style)
 
 
-def mapping(axes: str, shape: tuple[int, ...], spatial: str) -> str:
+def mapping(axes: AxesPlan, channels: ChannelPlan) -> str:
     """Return one line: each axis, its size, and what the model does along it."""
     parts = []
-    for axis, n in zip(axes, shape, strict=False):
-        role = "" if axis in spatial else f" <i>{ROLES.get(axis, '')}</i>"
-        size = f"<b>{axis}</b> {n}" if axis in spatial else f"{axis} {n}"
-        parts.append(size + role)
+    for axis, n in zip(axes.axes, axes.shape, strict=True):
+        role = seen(channels, n) if axis == "C" else ROLES.get(axis, "")
+        role = "" if axis in axes.spatial else role
+        name = f"<b>{axis}</b>" if axis in axes.spatial + "C" else axis
+        parts.append(f"{name} {n}" + (f" <i>{role}</i>" if role else ""))
     return " · ".join(parts)
+
+
+def seen(channels: ChannelPlan, n_image: int) -> str:
+    """Return what the model sees of an image's channels; empty if it is all of them."""
+    picked = channels.picked
+    if channels.grey:
+        return "mixed to grey"
+    if picked == tuple(range(n_image)):
+        return ""
+    return f"channel{'s' * (len(picked) > 1)} {', '.join(map(str, picked))}"

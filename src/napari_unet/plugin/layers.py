@@ -12,6 +12,7 @@ import numpy as np
 from napari_unet.core.axes import AXES, ArrayLike, guess_axes
 from napari_unet.errors import AxesError
 from napari_unet.io.units import micrometres
+from napari_unet.plugin.corrections import corrected_axes
 from napari_unet.plugin.hand_edits import KEY as KEY
 from napari_unet.plugin.hand_edits import (
     behind_proxy,
@@ -57,9 +58,9 @@ class LayerImage:
     data
         Level 0; lazy arrays stay lazy.
     axes
-        From the layer's axis labels, or guessed.
+        As a user corrected them, from the layer's axis labels, or guessed.
     axes_known
-        Whether the labels said so.
+        Whether they are not guessed.
     rgb
         Whether the last axis holds colour samples.
     pixel_size
@@ -72,6 +73,12 @@ class LayerImage:
     rgb: bool
     pixel_size: dict[str, float]
 
+    @property
+    def n_channels(self) -> int:
+        """Size along C; 1 if there is none."""
+        at = self.axes.find("C")
+        return int(self.data.shape[at]) if 0 <= at < len(self.data.shape) else 1
+
 
 def read_layer(layer: Image, axes: str | None = None) -> LayerImage:
     """Return what a layer holds; no pixel is read.
@@ -81,14 +88,14 @@ def read_layer(layer: Image, axes: str | None = None) -> LayerImage:
     layer
         Any image layer: NumPy, dask, zarr, multiscale, RGB.
     axes
-        As the user corrected them; None: guessed.
+        In place of those that are known; None: as corrected before, else as the axis
+        labels say, else guessed.
     """
     data = finest(layer)
-    labelled = _labelled_axes(layer)
-    guessed = labelled or _guess(tuple(data.shape), rgb=layer.rgb)
-    letters = (axes or guessed).upper()
+    known = axes or corrected_axes(layer) or _labelled_axes(layer)
+    letters = (known or _guess(tuple(data.shape), rgb=layer.rgb)).upper()
     sizes = _pixel_sizes(layer, letters)
-    return LayerImage(data, letters, bool(labelled), layer.rgb, sizes)
+    return LayerImage(data, letters, bool(known), layer.rgb, sizes)
 
 
 def _labelled_axes(layer: Image) -> str:
@@ -152,8 +159,10 @@ def part_under(image: LayerImage, name: str, labels: Labels) -> tuple[slice, ...
         part, shape = {"start": [0] * len(sizes), "of": sizes}, tuple(sizes)
     if part is None or part["of"] != sizes:
         raise AxesError(
-            f"{labels.name} has the shape {tuple(shape)}, but {name} {tuple(sizes)}.",
-            "Choose labels of the same image.",
+            f"{labels.name} has the shape {tuple(shape)}, but {name} {tuple(sizes)}, "
+            f"read as {image.axes}.",
+            "Choose labels of the same image, or correct its axes: in Segment, under "
+            "Axes, or by the layer's axis_labels.",
         )
     found: list[slice] = [slice(None)] * len(image.axes)
     for i, start, n in zip(kept, part["start"], shape, strict=True):

@@ -12,7 +12,8 @@ from napari_unet.engine.by_sample import Position
 from napari_unet.engine.measuring import iter_measure
 from napari_unet.io.tables import write_table
 from napari_unet.io.units import micrometres
-from napari_unet.plugin.layers import full_pixels, own_axes, part_under, read_layer
+from napari_unet.plugin.axes_by_labels import read_under
+from napari_unet.plugin.layers import full_pixels, own_axes, part_under
 from napari_unet.plugin.scoring import Findings
 from napari_unet.plugin.thin_axes import order_between
 
@@ -77,7 +78,7 @@ def label_axes(labels: Labels, n_leading: int) -> str:
 
 def _image_reader(layer: Image, labels: Labels) -> Callable[[Position], Any]:
     """Return what reads the part of an image under a sample of labels, (C, ...)."""
-    image = read_layer(layer)
+    image = read_under(layer, labels)
     under = part_under(image, layer.name, labels)
     kept = [i for i, axis in enumerate(image.axes) if axis != "C"]
     shape = full_pixels(labels).shape

@@ -21,6 +21,7 @@ def complete_provenance(outputs: Outputs, result: Segmentation) -> dict[str, Any
         "choices": dict(getattr(outputs.plan.model, "choices", ())),
         "origin": origin_of(outputs.source),
         "rgb": options.rgb,
+        "chosen_channels": list(options.channels),
         "pixel_size": options.pixel_size,
         "diameter": options.diameter,
     }

@@ -204,6 +204,7 @@ def _options(made: dict[str, Any]) -> dict[str, str]:
     options = {
         "axes": repr(made["axes"]),
         "rgb": repr(made["rgb"]),
+        "channels": repr(tuple(made.get("chosen_channels", ())) or None),
         "pixel_size": repr(made["pixel_size"]),
         "diameter": repr(made["diameter"]),
         "region": repr(made["region"]),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from napari_unet.core.channels import first_channels
 from napari_unet.plugin.layers import LayerImage
 from napari_unet.settings import (
     Normalization,
@@ -29,6 +30,11 @@ class SegmentChoice(Settings):
 
     layer: str = Field("", description="Name of the image layer.")
     axes: str = Field("", description="Axes of its array; empty: guessed.")
+    channels: tuple[int, ...] = Field(
+        (),
+        description="Channels of the image that the model sees, counted from 0, in its "
+        "order; empty: the first, or of colour a grey of all.",
+    )
     model: str = Field("nuclei", description="Bundled name or path of the model.")
     choices: dict[str, str] = Field(
         {},
@@ -61,11 +67,13 @@ def options_of(
     preferences: Preferences,
 ) -> dict[str, Any]:
     """Return the pipeline's options for a choice, but for what is segmented."""
+    sizes = image.n_channels, card.recipe.architecture.in_channels
     inverted = card.recipe.normalization.invert != choice.invert
     normalization = Normalization(invert=choice.invert) if inverted else Normalization()
     return {
         "axes": image.axes,
         "rgb": image.rgb,
+        "channels": choice.channels or first_channels(*sizes, rgb=image.rgb),
         "pixel_size": image.pixel_size or None,
         "diameter": choice.diameter or None,
         "tiling": Tiling(memory_budget=preferences.memory_budget),

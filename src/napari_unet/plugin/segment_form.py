@@ -14,8 +14,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.errors import AxesError, ChannelsError, UNetError
 from napari_unet.plugin.answers_button import AnswersButton
 from napari_unet.plugin.axes_row import AxesRow
+from napari_unet.plugin.channel_box import ChannelBox
 from napari_unet.plugin.export_button import ExportButton
 from napari_unet.plugin.layer_box import LayerBox
 from napari_unet.plugin.model_chooser import ModelChooser
@@ -55,6 +57,8 @@ class SegmentForm(QWidget):
         super().__init__(parent)
         self.layer = LayerBox(viewer)
         self.axes = AxesRow(self)
+        about = SegmentChoice.model_fields["channels"].description or ""
+        self.channels = ChannelBox(about)
         self.model = ModelChooser()
         self.answers = AnswersButton()
         self.export = ExportButton()
@@ -85,6 +89,7 @@ class SegmentForm(QWidget):
             lambda: self.model.changed.emit(self.model.value())
         )
         for signal in (
+            self.channels.changed,
             self.region.currentIndexChanged,
             self.diameter.valueChanged,
             self.invert.toggled,
@@ -100,6 +105,7 @@ class SegmentForm(QWidget):
             ("Image", self.layer),
             ("Axes", self.axes.edit),
             ("", self.axes.drawing),
+            (self.channels.title, self.channels),
             ("Model", self.model),
             ("", self.model.card),
             ("", self.answers),
@@ -108,7 +114,8 @@ class SegmentForm(QWidget):
         ):
             row = rows.rowCount()
             if title:
-                rows.addWidget(titled(title, field), row, 0)
+                name = titled(title, field) if isinstance(title, str) else title
+                rows.addWidget(name, row, 0)
             rows.addWidget(field, row, 1)
         more, inside = collapsible("More"), QWidget()
         more.setToolTip("Object size, contrast, precision and averaging.")
@@ -125,6 +132,7 @@ class SegmentForm(QWidget):
             {
                 "layer": self.layer.value(),
                 "axes": self.axes.value(),
+                "channels": self.channels.value(),
                 "model": self.model.value(),
                 "choices": self.answers.choices(self.model.value()),
                 "region": self.region.currentText(),
@@ -146,6 +154,22 @@ class SegmentForm(QWidget):
         self.diameter.setValue(choice.diameter)
         self.invert.setChecked(choice.invert)
         self.prediction.set_value(choice.prediction)
+        if choice.channels != self.channels.value():
+            self.channels.set_value(choice.channels)
+            self.changed.emit()
+
+    def clear(self) -> None:
+        """Mark nothing, and draw nothing."""
+        self.axes.clear()
+        self.channels.clear()
+
+    def show_error(self, error: UNetError) -> bool:
+        """Mark the field that is wrong; return whether it is one of the image's."""
+        if isinstance(error, ChannelsError):
+            self.channels.show_error(error)
+        elif isinstance(error, AxesError):
+            self.axes.show_error(error)
+        return isinstance(error, AxesError)
 
     def _set_model(self, source: str, choices: dict[str, str]) -> None:
         """Choose a model, and answer what it leaves open; it is read once."""

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import psutil
 
-from napari_unet.errors import SettingsError
+from napari_unet.errors import ChannelsError, SettingsError
 from napari_unet.pipeline.given import plan_given
 from napari_unet.pipeline.held import held_part
 from napari_unet.pipeline.model_card import ModelCard
-from napari_unet.pipeline.options import parse_options
+from napari_unet.pipeline.options import Options, parse_options
 from napari_unet.pipeline.plan import Plan, make_plan
-from napari_unet.plugin.layers import LayerImage, read_layer
+from napari_unet.plugin.layers import LayerImage
 from napari_unet.plugin.preferences import read_preferences
 from napari_unet.plugin.segment_choice import SegmentChoice, options_of
 
@@ -29,22 +29,6 @@ CROPPED = 2**30
 # Bytes beyond which an image that is on disk is segmented from there to there: a fixed
 # number, so that the same image takes the same way everywhere.
 LARGE = 2**31
-
-
-def chosen_image(layer: Any, axes: str) -> LayerImage:
-    """Return what a layer holds, with axes as they were corrected; empty: guessed.
-
-    Raises
-    ------
-    SettingsError
-        If there is no layer.
-    """
-    if layer is None:
-        raise SettingsError(
-            "There is no image.",
-            "Open one, or choose File > Open Sample > U-Net Cells.",
-        )
-    return read_layer(layer, axes or None)
 
 
 def plan_for(
@@ -77,7 +61,7 @@ def plan_for(
         plan = plan_given(image.data, image.axes, parse_options(given))
     else:
         options = options_of(choice, image, card, preferences)
-        plan = make_plan(image.data, card, parse_options({**options, **part}))
+        plan = _planned(image, card, parse_options({**options, **part}))
     is_part = plan.options.region is not None
     if is_part and _n_bytes(plan, plan.axes.labels_shape) > CROPPED:
         cropped = dataclasses.replace(plan.options, crop=True)
@@ -85,6 +69,21 @@ def plan_for(
     if card is None or not goes_to_disk(plan):
         _check_memory(plan)
     return plan
+
+
+def _planned(image: LayerImage, card: ModelCard, options: Options) -> Plan:
+    """Return the pipeline's plan; what it refuses is said in the form's words."""
+    try:
+        return make_plan(image.data, card, options)
+    except ChannelsError as error:
+        if options.channels:
+            raise
+        wanted = ", ".join("0" * card.recipe.architecture.in_channels)
+        raise ChannelsError(
+            error.problem,
+            f"Name a channel for each under Channels, such as {wanted}, or correct the "
+            "axes.",
+        ) from None
 
 
 def goes_to_disk(plan: Plan) -> bool:

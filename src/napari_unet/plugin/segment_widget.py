@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 
-from napari_unet.errors import AxesError, UNetError
+from napari_unet.errors import UNetError
 from napari_unet.pipeline.plan import Plan
 from napari_unet.pipeline.verifying import Verification, verify
 from napari_unet.plugin.brought import Brought
+from napari_unet.plugin.chosen_image import ChosenImage
 from napari_unet.plugin.chosen_model import ChosenModel
 from napari_unet.plugin.docked import DockedWidget
 from napari_unet.plugin.engine_job import EngineJob
 from napari_unet.plugin.job import once
-from napari_unet.plugin.layers import LayerImage, read_layer
 from napari_unet.plugin.model_drop import ModelDrop
 from napari_unet.plugin.outputs import Outputs
 from napari_unet.plugin.parts import column, told
@@ -28,7 +28,7 @@ from napari_unet.plugin.progress_row import ProgressRow
 from napari_unet.plugin.script import as_python, copied_note, copy_text
 from napari_unet.plugin.segment_choice import SegmentChoice
 from napari_unet.plugin.segment_form import SegmentForm
-from napari_unet.plugin.segment_plan import chosen_image, plan_for, scaled_note
+from napari_unet.plugin.segment_plan import plan_for, scaled_note
 from napari_unet.plugin.segment_run import Order, SegmentRun
 from napari_unet.plugin.shared_engine import borrow_engine
 from napari_unet.plugin.tuning_panel import TuningPanel
@@ -64,13 +64,14 @@ class SegmentWidget(DockedWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer, self._waiting = viewer, False
-        self._layer: Any = None
-        self._ndim = 0
         self.form = SegmentForm(viewer)
         self.progress, self.tuning = ProgressRow(), TuningPanel()
         self._brought = Brought(self.tuning, self.form.invert)
         self._run, self._check = SegmentRun(viewer, self), EngineJob(self)
-        self._model = ChosenModel(self.form, self)
+        self._image, self._model = (
+            ChosenImage(self.form, self),
+            ChosenModel(self.form, self),
+        )
         self._warming = Warming(viewer.layers, self)
         self._preferences = PreferencesWatch(self)
         self._drop = ModelDrop(self, self.form.model.set_value)
@@ -117,7 +118,7 @@ class SegmentWidget(DockedWidget):
         with told(self._on_failed, self.stopped.emit):
             plan = self._make_plan(self._part())
             backend, engine = self._backend(plan), self._engine()
-            order = Order(plan, backend, engine, self._layer, self._model.is_none)
+            order = Order(plan, backend, engine, self._image.layer, self._model.is_none)
             self.tuning.set_result(False)
             self.progress.show_running("Measuring intensities…")
             self._run.start(order)
@@ -134,8 +135,8 @@ class SegmentWidget(DockedWidget):
     def verify(self) -> None:
         """Compare tiled with untiled on what is visible; `verified` or `failed`."""
         with told(self._on_failed):
-            axes = self._image().axes
-            visible = visible_region(self._viewer, self._layer, axes)
+            image = self._image
+            visible = visible_region(self._viewer, image.layer, image.read().axes)
             plan = self._make_plan({"region": visible})
             backend = self._backend(plan)
             self.progress.say("Verifying what is visible…")
@@ -155,55 +156,46 @@ class SegmentWidget(DockedWidget):
         self.progress.say(copied_note(outputs.labels))
         return script
 
-    def _image(self) -> LayerImage:
-        return chosen_image(self._layer, self.form.axes.value())
-
     def _part(self) -> dict[str, Any]:
         choice = self.form.region.currentText()
-        card, axes = self._model.card, self._image().axes
+        card, axes = self._model.card, self._image.read().axes
         is_3d = bool(card and card.recipe.architecture.ndim == 3)
         is_3d = is_3d and not self._model.is_none
-        return chosen_part(choice, self._viewer, self._layer, axes, is_3d=is_3d)
+        layer = self._image.layer
+        return chosen_part(choice, self._viewer, layer, axes, is_3d=is_3d)
 
     def _make_plan(self, part: dict[str, Any]) -> Plan:
         """Return the plan for what is chosen; raise `UNetError` where it is wrong."""
         card = None if self._model.is_none else self._model.require()
-        plan = plan_for(self.value(), self._image(), card, part)
+        plan = plan_for(self.value(), self._image.read(), card, part)
         if card is not None and self.tuning.follow_own(plan.own_separation):
-            plan = plan_for(self.value(), self._image(), card, part)
+            plan = plan_for(self.value(), self._image.read(), card, part)
         return plan
 
     def _validate(self) -> None:
         """Plan without working: mark what is wrong where it is, and disable Run."""
         if self._run.is_running or self._waiting:
             return
-        self.form.axes.clear()
+        self.form.clear()
         self.progress.say("")
         problem: UNetError | None = None
         try:
-            image = self._image()
+            image = self._image.read()
             if not self._model.is_loading:
+                card = None if self._model.is_none else self._model.card
+                self._image.offer_channels(card)
                 part, hint = part_or_hint(self._part, image.axes)
                 plan = self._make_plan(part)
-                shown = plan.axes.spatial + "C"
-                self.form.axes.show_mapping(image.axes, plan.axes.shape, shown)
+                self.form.axes.show_mapping(plan.axes, plan.channels)
                 self.progress.say(hint or scaled_note(plan) or folder_note())
-        except AxesError as error:
-            problem = error
-            self.form.axes.show_error(error)
         except UNetError as error:
             problem = error
-            if self._model.error is not error:
+            if not self.form.show_error(error) and self._model.error is not error:
                 self.progress.show_error(error)
         self.progress.set_enabled(problem is None)
 
     def _on_image(self) -> None:
-        layer = self.form.layer.layer()
-        ndim = 0 if layer is None else layer.ndim
-        if layer is not self._layer or ndim != self._ndim:
-            self._layer, self._ndim = layer, ndim
-            self.form.axes.set_value("" if layer is None else read_layer(layer).axes)
-            self._show_result()
+        self._image.look()
         self._validate()
 
     def _engine(self) -> Engine:
@@ -277,8 +269,8 @@ class SegmentWidget(DockedWidget):
 
     def _show_result(self, _: object = None) -> None:
         if not self._run.is_running:
-            shown, is_counting = self._run.on_screen(), self._run.is_tuning
-            self.tuning.show_result(shown, self._layer, is_counting=is_counting)
+            shown, layer = self._run.on_screen(), self._image.layer
+            self.tuning.show_result(shown, layer, is_counting=self._run.is_tuning)
 
     def _show_probabilities(self, visible: bool) -> None:
         self._run.show_probabilities = visible
@@ -291,6 +283,8 @@ class SegmentWidget(DockedWidget):
 
     def _connect(self) -> None:
         self.form.image_changed.connect(self._on_image)
+        self._image.switched.connect(self._show_result)
+        self._image.corrected.connect(self._validate)
         self.form.model_changed.connect(self._load_model)
         self.form.changed.connect(self._validate)
         self.form.export.serve(self._model.require, self._engine, self.progress)
@@ -316,7 +310,7 @@ class SegmentWidget(DockedWidget):
     def follow(self) -> None:
         """Follow the viewer, and get ready."""
         self._model.expect()
-        self.form.layer.attach()
+        self._image.attach()
         self._viewer.dims.events.current_step.connect(self._run.show_step)
         self._viewer.layers.events.removed.connect(self._show_result)
         self._on_image()
@@ -325,7 +319,7 @@ class SegmentWidget(DockedWidget):
     def let_go(self) -> None:
         """Stop following, and end all work."""
         self._waiting = False
-        self.form.layer.detach()
+        self._image.detach()
         self._viewer.dims.events.current_step.disconnect(self._run.show_step)
         self._viewer.layers.events.removed.disconnect(self._show_result)
         for work in (self._model, self._check, self._warming, self.form.export):

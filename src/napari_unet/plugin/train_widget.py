@@ -16,18 +16,20 @@ from napari_unet.engine.training import check_data
 from napari_unet.errors import UNetError
 from napari_unet.plugin.annotate_next import AnnotateNext
 from napari_unet.plugin.annotated import (
+    channels_note,
     check_choice,
     check_free,
     is_begun,
     make_order,
+    settle_axes,
 )
 from napari_unet.plugin.card_text import SCORES
 from napari_unet.plugin.check_panel import CheckPanel
+from napari_unet.plugin.corrections import axes_corrected
 from napari_unet.plugin.curves import Curves
 from napari_unet.plugin.docked import DockedWidget
 from napari_unet.plugin.engine_job import EngineJob
 from napari_unet.plugin.job import once
-from napari_unet.plugin.layers import read_layer
 from napari_unet.plugin.parts import column, told
 from napari_unet.plugin.preferences import Preferences, read_preferences, remember
 from napari_unet.plugin.preferences_watch import PreferencesWatch
@@ -38,7 +40,6 @@ from napari_unet.plugin.train_form import TrainForm
 from napari_unet.plugin.train_row import TrainRow
 from napari_unet.plugin.train_run import TrainPreview, TrainRun, visible_scene
 from napari_unet.plugin.use_model import use_in_segment
-from napari_unet.plugin.view import current_position
 from napari_unet.plugin.warming import Warming
 from napari_unet.plugin.weights_view import WeightsView
 
@@ -154,6 +155,7 @@ class TrainWidget(DockedWidget):
             if self._questions.when_read(lambda: self._go_on(resume=resume)):
                 self.row.show_running("Reading the model to start from…")
                 return
+            settle_axes(choice, layers)
             device, self._out = read_preferences().device, choice.out
             self._stopping, self._score = False, ""
             self.curves.clear()
@@ -178,7 +180,7 @@ class TrainWidget(DockedWidget):
         check_choice(choice, self._viewer.layers)
         return choice
 
-    def _validate(self) -> None:
+    def _validate(self, _: object = None) -> None:
         """Mark what is wrong, and disable Train until it is right."""
         if self.row.is_running or not self.form.is_complete:
             return
@@ -190,9 +192,10 @@ class TrainWidget(DockedWidget):
             check_free(out)
         except UNetError as error:
             problem = error
-        self.row.say("")
         if problem is not None:
             self.row.show_error(problem)
+        else:
+            self.row.say(channels_note(self.value(), self._viewer.layers))
         self.row.set_enabled(problem is None)
 
     def _show_weights(self) -> None:
@@ -205,10 +208,7 @@ class TrainWidget(DockedWidget):
             # The pair in the boxes is the last.
             choice = choice.replace(pairs=choice.pairs[-1:], folder="")
             order = make_order(choice, self._viewer.layers, blank=True)
-            axes = read_layer(image).axes
-            at = current_position(self._viewer, image, axes).get("T")
-            frame = at if isinstance(at, int) else (0 if "T" in axes else None)
-            self._weights.show(self._engine(), order, image, frame)
+            self._weights.show(self._engine(), order, image)
 
     def _forget_findings(self) -> None:
         """Drop what was said of other labels."""
@@ -322,6 +322,7 @@ class TrainWidget(DockedWidget):
     def follow(self) -> None:
         """Follow the viewer."""
         self.form.attach()
+        axes_corrected.connect(self._validate)
         self._warming.start()
 
     def _on_ready(self) -> None:
@@ -347,4 +348,5 @@ class TrainWidget(DockedWidget):
             work.cancel()
         self._preferences.stop()
         self._weights.hide()
+        axes_corrected.disconnect(self._validate)
         self.form.detach()

@@ -13,6 +13,7 @@ from napari_unet.engine.training_order import TrainingOrder
 from napari_unet.plugin.engine_job import EngineJob
 from napari_unet.plugin.job import once
 from napari_unet.plugin.layers import KEY, find_output, output_name, put_layer
+from napari_unet.plugin.view import current_position
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -48,10 +49,8 @@ class WeightsView(QObject):
         self._job.done.connect(self._on_done)
         self._job.failed.connect(self.failed)
 
-    def show(
-        self, engine: Engine, order: TrainingOrder, source: Image, frame: int | None
-    ) -> None:
-        """Show the weights of the first image of an order.
+    def show(self, engine: Engine, order: TrainingOrder, source: Image) -> None:
+        """Show the weights of the first image of an order, of a series the frame shown.
 
         Parameters
         ----------
@@ -61,10 +60,10 @@ class WeightsView(QObject):
             Its labels, loss and pixel size count.
         source
             Layer of that image.
-        frame
-            Which frame of a series; None: it is none.
         """
         given = order.layers[0]
+        at = current_position(self._viewer, source, given.axes).get("T")
+        frame = at if isinstance(at, int) else (0 if "T" in given.axes else None)
         axes = given.axes.replace("C", "")
         labels = given.labels
         if frame is not None:
