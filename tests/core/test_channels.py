@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from skimage.color import rgb2gray
 
-from napari_unet.core.channels import ChannelPlan, plan_channels
-from napari_unet.errors import AxesError
+from napari_unet.core.channels import ChannelPlan, first_channels, plan_channels
+from napari_unet.errors import AxesError, ChannelsError
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,20 @@ def test_refused(n_image, n_network, rgb, chosen, message):
     with pytest.raises(AxesError, match=message) as caught:
         plan_channels(n_image, n_network, rgb=rgb, chosen=chosen)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("rgb", [False, True])
+def test_the_first_channels_are_an_answer_wherever_there_are_enough(rgb):
+    for n_image, n_network in itertools.product(range(1, 7), range(1, 5)):
+        chosen = first_channels(n_image, n_network, rgb=rgb)
+        if n_network > n_image:
+            assert chosen == ()
+            with pytest.raises(ChannelsError, match="some are the same"):
+                plan_channels(n_image, n_network, rgb=rgb, chosen=chosen)
+            continue
+        plan = plan_channels(n_image, n_network, rgb=rgb, chosen=chosen)
+        assert plan.grey is (rgb and n_network == 1 and n_image in (3, 4))
+        assert plan.grey or plan.picked == tuple(range(n_network))
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,21 @@ def test_labels_on_disk_grow_from_the_view(open_on_disk, qtbot, nuclei, tmp_path
     assert widget.progress.button.text() == "Run"
 
 
+def test_a_channel_is_segmented_from_disk_to_disk(
+    open_on_disk, qtbot, nuclei, tmp_path
+):
+    stack = np.stack([nuclei[::-1], nuclei])
+    chunks = (1, 64, 64)
+    array = zarr.create_array(tmp_path / "image.zarr", data=stack, chunks=chunks)
+    viewer, widget = open_on_disk(array, axis_labels=("c", "y", "x"))
+    widget.set_value(widget.value().replace(channels=(1,)))
+    run(widget, qtbot)
+    expected = nu.segment(nuclei, "nuclei-fast", axes="YX")
+    layer = viewer.layers["image [cells]"]
+    np.testing.assert_array_equal(pixels_of(layer), expected.labels)
+    assert layer.metadata["napari_unet"]["channels"] == [1]
+
+
 def test_cancelled_and_gone_on_with(open_on_disk, qtbot, nuclei, tmp_path):
     viewer, widget = open_on_disk(on_disk(nuclei, tmp_path))
     with qtbot.waitSignal(

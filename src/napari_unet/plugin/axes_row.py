@@ -26,11 +26,15 @@ class AxesRow(QObject):
         self.edit.setMaxLength(5)
         self.edit.setToolTip(
             "One letter for each axis of the array: T time, C channel, Z depth, "
-            "Y rows, X columns. Guessed from the layer; correct it if it is wrong."
+            "Y rows, X columns. Guessed from the layer; correct it if it is wrong: "
+            "Train and Evaluate read the layer so, too."
         )
         self.drawing = QLabel()
         self.drawing.setWordWrap(True)
-        self.drawing.setToolTip("How the axes of the image meet those of the model.")
+        self.drawing.setToolTip(
+            "How the axes of the image meet those of the model, and which channels it "
+            "sees."
+        )
         self.edit.textEdited.connect(lambda text: self.changed.emit(text.upper()))
 
     def value(self) -> str:

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_unet.errors import SettingsError, UNetError
 from napari_unet.io.pairing import find_pairs
 from napari_unet.io.pairs import Pairing
+from napari_unet.plugin.corrections import axes_corrected
 from napari_unet.plugin.job import Job, once
 from napari_unet.plugin.kept_pairs import KeptPairs
 from napari_unet.plugin.labels_box import LabelsBox
@@ -83,6 +84,7 @@ class PairsPanel(QTabWidget):
         for box in (self.image, self.labels, self.shapes):
             box.attach()
         self._pairs.attach()
+        axes_corrected.connect(self._tell)
 
     def detach(self) -> None:
         """Stop following."""
@@ -90,6 +92,10 @@ class PairsPanel(QTabWidget):
         for box in (self.image, self.labels, self.shapes):
             box.detach()
         self._pairs.detach()
+        axes_corrected.disconnect(self._tell)
+
+    def _tell(self, _: object = None) -> None:
+        self.changed.emit()
 
     def check(self) -> None:
         """Raise if a layer of a kept pair is gone.

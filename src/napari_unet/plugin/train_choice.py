@@ -21,7 +21,9 @@ AugmentationName = Literal["default", "none", "light", "ronneberger2015", "stron
 class PairChoice(Settings):
     """An annotated image in the viewer."""
 
-    image: str = Field("", description="Image layer to learn from.")
+    image: str = Field(
+        "", description="Image layer to learn from; of several channels, from all."
+    )
     labels: str = Field(
         "",
         description="Labels layer with one number per cell; 0 is background, -1 is not "
