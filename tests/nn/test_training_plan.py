@@ -12,10 +12,11 @@ import torch
 
 import napari_unet as nu
 from napari_unet.core.training_events import StepDone
-from napari_unet.errors import SettingsError
+from napari_unet.errors import ChannelsError, SettingsError
 from napari_unet.io.training_data import from_arrays
 from napari_unet.io.training_image import TrainingImage
 from napari_unet.nn.checkpoint import Model
+from napari_unet.nn.fitting import fit_images
 from napari_unet.nn.optimisation import (
     choose_precision,
     make_optimizer,
@@ -220,6 +221,17 @@ def test_only_kernels_decay() -> None:
         assert all(p.ndim > 1 for p in kernels["params"])
         count = len(kernels["params"]) + len(others["params"])
         assert count == len(list(network.parameters()))
+
+
+def test_channels_that_the_first_model_does_not_take() -> None:
+    labels = np.zeros((8, 9), np.int32)
+    image = TrainingImage(np.zeros((2, 8, 9), np.uint8), labels, "two")
+    assert fit_images([image], None) == ([image], []), "a new network learns from all"
+    with pytest.raises(
+        ChannelsError, match=r"takes 1 channel.*, but two has 2"
+    ) as said:
+        fit_images([image], nu.load_model("nuclei-fast"))
+    assert "--channels" not in said.value.remedy, "training has no such flag"
 
 
 def test_precision_is_as_asked() -> None:
