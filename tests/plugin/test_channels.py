@@ -85,6 +85,7 @@ def test_names_of_channels(make_napari_viewer):
         ("ZYX", (2, 128, 160), (160, 128), ""),
         ("ZYX", (2, 128, 160), (2, 128, 160), ""),
         ("YX", (2, 160), (160,), ""),
+        ("ZYX", (1, 128, 160), (128, 160), ""),  # lies on it as it is
     ],
 )
 def test_labels_tell_which_axis_holds_channels(guessed, shape, labels, axes):

@@ -25,7 +25,6 @@ from napari_unet.plugin.annotated import (
 )
 from napari_unet.plugin.card_text import SCORES
 from napari_unet.plugin.check_panel import CheckPanel
-from napari_unet.plugin.corrections import axes_corrected
 from napari_unet.plugin.curves import Curves
 from napari_unet.plugin.docked import DockedWidget
 from napari_unet.plugin.engine_job import EngineJob
@@ -180,7 +179,7 @@ class TrainWidget(DockedWidget):
         check_choice(choice, self._viewer.layers)
         return choice
 
-    def _validate(self, _: object = None) -> None:
+    def _validate(self) -> None:
         """Mark what is wrong, and disable Train until it is right."""
         if self.row.is_running or not self.form.is_complete:
             return
@@ -322,7 +321,6 @@ class TrainWidget(DockedWidget):
     def follow(self) -> None:
         """Follow the viewer."""
         self.form.attach()
-        axes_corrected.connect(self._validate)
         self._warming.start()
 
     def _on_ready(self) -> None:
@@ -348,5 +346,4 @@ class TrainWidget(DockedWidget):
             work.cancel()
         self._preferences.stop()
         self._weights.hide()
-        axes_corrected.disconnect(self._validate)
         self.form.detach()
