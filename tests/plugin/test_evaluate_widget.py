@@ -342,8 +342,14 @@ def test_what_does_not_change_labels_is_not_scored_again(scored, viewer, qtbot):
 
 def test_a_line_drawn_with_the_mouse_splits(scored, viewer, qtbot):
     cells = viewer.layers["cells"]
+    cells.mode = "paint"
+    cells.mode = "pan_zoom"
     before = list(cells.mouse_drag_callbacks)
+    cells.mode = "paint"
+    modes = []  # napari crashes later if a brush is in hand when shapes are added
+    viewer.layers.events.inserted.connect(lambda: modes.append(str(cells.mode)))
     scored.correct.tools["split"].click()
+    assert modes == ["pan_zoom"]
     assert not cells.mouse_pan
     event = SimpleNamespace(
         type="mouse_press", button=1, dims_displayed=(0, 1), position=(1.5, 20.0)

@@ -42,6 +42,9 @@ class StrokeTool(QObject):
         """Let dragging over a layer draw instead of moving the view."""
         self.turn_off()
         self._layer = layer
+        # Before the ink: napari crashes when a brush was in hand as shapes were added
+        # and all layers are removed later.
+        layer.mode = "pan_zoom"
         self._ink = self._viewer.add_shapes(
             name=NAME,
             ndim=layer.ndim,
@@ -51,7 +54,6 @@ class StrokeTool(QObject):
             **placement(layer, "." * layer.ndim),
         )
         self._viewer.layers.selection.active = layer
-        layer.mode = "pan_zoom"
         layer.mouse_pan = False
         layer.mouse_drag_callbacks.append(self._draw)
 
