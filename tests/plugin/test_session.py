@@ -248,8 +248,8 @@ def test_a_session_on_a_real_screen(make_napari_viewer, qtbot, one_worker, tmp_p
         for dock in viewer.window.dock_widgets.values()
         if type(dock).__name__ == "SegmentWidget"
     )
-    qtbot.waitUntil(lambda: widget.outputs is not None, timeout=PATIENCE)
-    qtbot.waitUntil(lambda: not widget._run.is_running, timeout=PATIENCE)
+    with qtbot.waitSignal(widget.stopped, timeout=PATIENCE):
+        pass  # the model is still being read
     after = viewer.screenshot(canvas_only=True, flash=False)
     coloured = np.ptp(after[..., :3].astype(int), axis=-1) > 30
     assert np.ptp(before[..., :3].astype(int), axis=-1).max() < 10, "grey before"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from napari.utils.events import EventEmitter
+from qtpy.QtCore import QObject, Signal
 
 from napari_unet.core.axes import check_axes
 from napari_unet.errors import AxesError
@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 _AXES: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 _CHANNELS: WeakKeyDictionary[Any, tuple[int, ...]] = WeakKeyDictionary()
 
-# Called when the axes of any layer were corrected.
-axes_corrected: Any = EventEmitter(type_name="axes_corrected")
+
+class _News(QObject):
+    axes_corrected = Signal()
+
+
+_NEWS = _News()
+# The axes of a layer were corrected.
+axes_corrected = _NEWS.axes_corrected
 
 
 def corrected_axes(layer: Image) -> str:
@@ -38,7 +44,7 @@ def correct_axes(layer: Image, axes: str) -> None:
     else:
         _AXES.pop(itself, None)
     if corrected_axes(layer) != before:
-        axes_corrected()
+        axes_corrected.emit()
 
 
 def chosen_channels(layer: Image | None) -> tuple[int, ...]:
