@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -496,7 +497,8 @@ def test_measuring_is_cancelled_and_the_viewer_is_as_it_was(viewer, qtbot, one_w
         widget.measuring.button.click()
     worker = one_worker.pid
     assert widget.measuring.button.text() == "Cancel"
-    assert widget.text.text() == "Measured 1 of 20000."
+    # The worker may have done more than one before the window looks.
+    assert re.fullmatch(r"Measured \d+ of 20000\.", widget.text.text())
     said = []
     widget.measured.connect(said.append)
     before = cells.data
